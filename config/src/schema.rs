@@ -1,0 +1,379 @@
+//! The tables of `twinlock.toml` and their defaults. Every key is documented here and in twinlock.toml(5).
+//!
+//! Unknown keys are errors everywhere (`deny_unknown_fields`): a misspelt limit must not start weaker than meant.
+
+use crate::duration::Span;
+use crate::network::Network;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[daemon]`
+    #[serde(default)]
+    pub daemon: Daemon,
+    /// `[directory.NAME]`, asked in file order. This version takes exactly one.
+    pub directory: IndexMap<String, DirectorySettings>,
+    /// `[totp]`: what a new authenticator gets.
+    #[serde(default)]
+    pub totp: TotpSettings,
+    /// `[location.NAME]`
+    #[serde(default)]
+    pub location: IndexMap<String, LocationSettings>,
+    /// `[service.NAME]`
+    #[serde(default)]
+    pub service: IndexMap<String, ServiceSettings>,
+    /// `[[rule]]`, in file order; the first that matches decides.
+    #[serde(default)]
+    pub rule: Vec<RuleSettings>,
+    /// `[tarpit]`
+    #[serde(default)]
+    pub tarpit: TarpitSettings,
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[audit]`
+    #[serde(default)]
+    pub audit: Audit,
+}
+
+/// `[daemon]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// Where the module connects.
+    pub login_socket: PathBuf,
+    /// Where the command connects.
+    pub admin_socket: PathBuf,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self {
+            login_socket: "/run/twinlock/login.sock".into(),
+            admin_socket: "/run/twinlock/admin.sock".into(),
+        }
+    }
+}
+
+/// Which directory software answers; fills in what is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectoryKind {
+    /// OpenLDAP with posixAccount entries and memberUid or groupOfNames groups.
+    Rfc2307,
+}
+
+/// `[directory.NAME]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectorySettings {
+    /// Which software.
+    pub kind: DirectoryKind,
+    /// `ldaps://`, `ldap://` or `ldapi://` URLs, tried in order of health.
+    pub servers: Vec<String>,
+    /// Where accounts are searched, with all that lies below.
+    pub base: String,
+    /// Finds one account; `{user}` stands for the escaped name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_filter: Option<String>,
+    /// Where groups are searched; left out, no rule may name groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_base: Option<String>,
+    /// Whom searches are made as; left out, anonymously (over ldapi: as the daemon's own uid, SASL EXTERNAL).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_dn: Option<String>,
+    /// That account's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_password: Option<SecretRef>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: Tls,
+    /// For reaching a server, its TLS handshake included.
+    #[serde(default = "two_seconds")]
+    pub connect_timeout: Span,
+    /// For each answer.
+    #[serde(default = "five_seconds")]
+    pub timeout: Span,
+    /// The directory's own lock-out, below which the daemon stays.
+    #[serde(default)]
+    pub lockout: Lockout,
+}
+
+fn two_seconds() -> Span {
+    Span::seconds(2)
+}
+
+fn five_seconds() -> Span {
+    Span::seconds(5)
+}
+
+/// Where a secret is kept. Never in the configuration itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum SecretRef {
+    /// A file that only its owner may read.
+    File(PathBuf),
+    /// A systemd credential, found in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+/// `tls = { … }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// How TLS begins.
+    pub mode: TlsMode,
+    /// PEM file of the authorities that are believed.
+    pub ca: PathBuf,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { mode: TlsMode::Ldaps, ca: "/etc/ssl/certs/ca-certificates.crt".into() }
+    }
+}
+
+/// How TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// From the first byte.
+    Ldaps,
+    /// After a StartTLS request (RFC 4511, 4.14).
+    Starttls,
+    /// Not at all: only for `ldapi://` and loopback addresses.
+    None,
+}
+
+/// `lockout = { failures = …, within = … }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lockout {
+    /// Failed binds at which the directory locks an account, 2 to 1000.
+    pub failures: u32,
+    /// Over which time it counts them.
+    pub within: Span,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Self { failures: 5, within: Span::seconds(30 * 60) }
+    }
+}
+
+/// `[totp]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TotpSettings {
+    /// 6 or 8.
+    pub digits: u8,
+    /// The HMAC's hash.
+    pub algorithm: TotpAlgorithm,
+    /// Length of a time step, 30 s or 60 s.
+    pub step: Span,
+    /// Steps accepted either side of now: 0 or 1.
+    pub window_steps: u8,
+}
+
+impl Default for TotpSettings {
+    fn default() -> Self {
+        Self { digits: 6, algorithm: TotpAlgorithm::Sha1, step: Span::seconds(30), window_steps: 1 }
+    }
+}
+
+/// Hash of RFC 6238.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TotpAlgorithm {
+    /// What every phone application knows.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// `[location.NAME]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocationSettings {
+    /// Addresses in CIDR form, without host bits; a bare address means that one.
+    pub networks: Vec<Network>,
+}
+
+/// `[service.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSettings {
+    /// How the service asks.
+    pub prompt: Prompt,
+    /// Whether its calls may be kept waiting for a slot. Where one process serves every login, they may not.
+    pub hold: bool,
+    /// The service is OpenSSH: SSH_CONNECTION and SSH_AUTH_INFO_0 count.
+    pub sshd: bool,
+    /// What a login without an address is; left out, `local` for login, su, sudo and lockers, else `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_address: Option<WithoutAddress>,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self { prompt: Prompt::Separate, hold: true, sshd: false, without_address: None }
+    }
+}
+
+/// How a service asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prompt {
+    /// One question a factor.
+    Separate,
+    /// One field: password followed by the code.
+    Single,
+}
+
+/// What a login without an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutAddress {
+    /// At this host's own consoles.
+    Local,
+    /// Anywhere.
+    Unknown,
+}
+
+/// `[[rule]]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSettings {
+    /// Stands in the audit record.
+    pub name: String,
+    /// PAM services; left out, every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<String>>,
+    /// Groups, any of which the account must be in; left out, every account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// Accounts by name; left out, every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Vec<String>>,
+    /// Locations, any of which must hold the source; left out, everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Vec<String>>,
+    /// Locations, none of which may hold the source. Matches public addresses and `unknown`; never `local` or
+    /// `private`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_from: Option<Vec<String>>,
+    /// Methods that sshd must have accepted already: `publickey`, or `sshd` for a login it decided alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<String>>,
+    /// What is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require: Option<Vec<RequiredFactor>>,
+    /// Refuse. Stands instead of `require`.
+    #[serde(default)]
+    pub deny: bool,
+    /// This rule knowingly rests on one thing only.
+    #[serde(default)]
+    pub single_factor: bool,
+}
+
+/// A factor that a rule asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequiredFactor {
+    /// Knowledge: proved by a bind.
+    Password,
+    /// Possession: TOTP.
+    Code,
+}
+
+/// `[tarpit]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TarpitSettings {
+    /// Failures before the first wait, 1 to 1000.
+    pub free: u32,
+    /// The first wait; doubles with each further failure.
+    pub base: Span,
+    /// The longest wait; one failure is forgotten per cap of quiet.
+    pub cap: Span,
+    /// Failures from one prefix.
+    pub source_limit: SourceLimit,
+    /// Networks without a prefix lane, where nothing is earned: jump hosts.
+    pub uncounted: Vec<Network>,
+}
+
+impl Default for TarpitSettings {
+    fn default() -> Self {
+        Self {
+            free: 3,
+            base: Span::seconds(30),
+            cap: Span::seconds(4 * 3600),
+            source_limit: SourceLimit::default(),
+            uncounted: Vec::new(),
+        }
+    }
+}
+
+/// `source_limit = { … }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceLimit {
+    /// Failures that close a prefix.
+    pub failures: u32,
+    /// Counted over this time.
+    pub within: Span,
+    /// How long it stays closed.
+    pub refuse: Span,
+}
+
+impl Default for SourceLimit {
+    fn default() -> Self {
+        Self { failures: 20, within: Span::seconds(600), refuse: Span::seconds(600) }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Which database.
+    #[serde(default)]
+    pub backend: StoreBackend,
+    /// The database file.
+    #[serde(default = "state_db")]
+    pub path: PathBuf,
+    /// Seals the seeds: 32 random bytes, in hexadecimal.
+    pub key: SecretRef,
+}
+
+fn state_db() -> PathBuf {
+    "/var/lib/twinlock/state.db".into()
+}
+
+/// Which database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreBackend {
+    /// A file on this host.
+    #[default]
+    Sqlite,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// The local syslog socket.
+    pub syslog: PathBuf,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { syslog: "/dev/log".into() }
+    }
+}

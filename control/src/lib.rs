@@ -1,0 +1,259 @@
+//! What the `twinlock` command and `twinlockd` say to each other over the admin socket: one JSON object a line, one
+//! reply a request. Values only; who may ask what is decided in the daemon.
+
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Longest line in bytes, either way.
+pub const MAX_LINE: usize = 256 * 1024;
+
+/// Text that is a secret: wiped on drop and never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<SecretText> for String {
+    fn from(text: SecretText) -> Self {
+        text.0.to_string()
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// What the command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How the daemon is.
+    Status {},
+    /// Make an authenticator for a user of the directory, pending until a code of it is shown.
+    Enroll {
+        /// Name in the directory.
+        user: String,
+        /// The authenticator's name, such as `phone`.
+        label: String,
+        /// An existing seed in base32; left out, a random one is made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<SecretText>,
+        /// Active at once, without a code. Needs a seed.
+        #[serde(default)]
+        active: bool,
+    },
+    /// Activate the user's pending authenticator by a code of it.
+    Confirm {
+        /// Name in the directory.
+        user: String,
+        /// The code.
+        code: SecretText,
+    },
+    /// What is known of a user.
+    UserShow {
+        /// Name in the directory.
+        user: String,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Enroll`].
+    Enrolled(Enrolled),
+    /// To [`Request::Confirm`]: the authenticator counts from now on.
+    Confirmed(AuthenticatorReport),
+    /// To [`Request::UserShow`].
+    User(UserReport),
+    /// It was not done.
+    Error {
+        /// What to make of it.
+        kind: ErrorKind,
+        /// Why, and the remedy; nothing secret.
+        message: String,
+    },
+}
+
+/// What to make of an error; the command's exit code follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The answer is no (exit code 1): no such user, a wrong code, not permitted.
+    No,
+    /// The request makes no sense (exit code 2).
+    WrongUse,
+    /// The directory or the store does not answer (exit code 3).
+    Unavailable,
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// The configuration file it runs under.
+    pub config: String,
+    /// Each server of each directory.
+    pub servers: Vec<ServerStatus>,
+    /// Accounts with an active authenticator.
+    pub accounts_enrolled: u64,
+    /// Authenticators waiting to be confirmed.
+    pub authenticators_pending: u64,
+    /// Account lanes that are closed now.
+    pub lanes_closed: u64,
+    /// Prefix lanes that are closed now.
+    pub prefixes_closed: u64,
+    /// Logins under way.
+    pub attempts_running: u64,
+    /// Verdicts since the start.
+    pub granted: u64,
+    /// Verdicts since the start.
+    pub denied: u64,
+    /// Verdicts since the start.
+    pub unavailable: u64,
+    /// Audit records that could not be delivered since the start.
+    pub records_lost: u64,
+    /// Rules by which a place stands in for the code.
+    pub waivers: Vec<String>,
+}
+
+/// One directory server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// The directory's name in the configuration.
+    pub directory: String,
+    /// The server's URL.
+    pub url: String,
+    /// Whether the last contact succeeded; absent before the first.
+    pub healthy: Option<bool>,
+    /// What failed last, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A new authenticator. The URI holds the seed: it is shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The account's name as the directory spells it.
+    pub account: String,
+    /// The authenticator.
+    pub authenticator: AuthenticatorReport,
+    /// otpauth URI.
+    pub uri: SecretText,
+}
+
+/// One authenticator, without its seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticatorReport {
+    /// Its name.
+    pub label: String,
+    /// Whether it counts.
+    pub state: AuthenticatorState,
+    /// Digits of its codes.
+    pub digits: u8,
+    /// Its hash.
+    pub algorithm: String,
+    /// Seconds a code lasts.
+    pub step_s: u64,
+    /// When it was made, seconds since 1970.
+    pub created: u64,
+    /// When a code of it was last spent, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<u64>,
+}
+
+/// Whether an authenticator counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthenticatorState {
+    /// Made, but no code of it was shown yet.
+    Pending,
+    /// Its codes count.
+    Active,
+}
+
+/// What is known of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserReport {
+    /// Name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The directory it is in.
+    pub directory: String,
+    /// Groups, if any rule asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// Why the daemon would refuse this entry whatever is typed, if it would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Authenticators.
+    pub authenticators: Vec<AuthenticatorReport>,
+    /// Lanes that have counted failures.
+    pub lanes: Vec<LaneReport>,
+    /// Prefixes from which it has met its rule.
+    pub known_from: Vec<String>,
+}
+
+/// One lane of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// Which: `unfamiliar`, `from 192.0.2.7/32`, `in office`, `local alice`.
+    pub lane: String,
+    /// Failures that still count.
+    pub failures: u32,
+    /// Seconds until it opens; 0 if it is open.
+    pub closed_for_s: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_one_readable_line() {
+        let request =
+            Request::Enroll { user: "alice".into(), label: "phone".into(), seed: None, active: false };
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(line, r#"{"op":"enroll","user":"alice","label":"phone","active":false}"#);
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(serde_json::from_str::<Request>(r#"{"op":"status","force":true}"#).is_err());
+        assert!(
+            serde_json::from_str::<Request>(r#"{"op":"confirm","user":"a","code":"1","force":true}"#)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let request = Request::Confirm { user: "alice".into(), code: SecretText::from("123456".to_owned()) };
+        assert!(!format!("{request:?}").contains("123456"));
+    }
+}

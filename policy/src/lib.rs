@@ -3,9 +3,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod lane;
 mod names;
+mod place;
+mod plan;
+mod rule;
 mod source;
+mod stand;
+mod truth;
 
 pub use names::{AccountId, GroupName, LocationName, RuleName, Service, Username, UsernameError};
+pub use place::{Place, is_private};
+pub use plan::{Plan, Policy, Questions};
+pub use rule::{Accepted, Factors, Subject};
 pub use source::{Prefix, Source};
+pub use stand::{LaneKey, Stand};
+pub use truth::Truth;

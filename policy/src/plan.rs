@@ -1,0 +1,157 @@
+//! From rules to questions, and from an account to a plan. The questions never depend on who exists.
+
+use crate::names::{LocationName, RuleName, Service};
+use crate::place::{Atlas, Place, source_of};
+use crate::rule::{Accepted, Effect, Factors, Rule, Subject};
+use crate::source::Source;
+use crate::truth::Truth;
+use std::collections::BTreeMap;
+use twinlock_config::{Config, Prompt, ServiceSettings};
+
+/// What is asked of whoever comes through this door, the same for every name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Questions {
+    /// `Password: `
+    pub password: bool,
+    /// `Verification code: `
+    pub code: bool,
+    /// One field takes both, the code behind the password.
+    pub single: bool,
+}
+
+/// What one account must prove here, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Plan {
+    /// The rule that matched asks these.
+    Require {
+        /// Which rule.
+        rule: RuleName,
+        /// What it asks.
+        factors: Factors,
+        /// The location that stands in for the code.
+        waiver: Option<LocationName>,
+    },
+    /// A rule denies, or none matched.
+    Deny {
+        /// Which rule; none if none matched.
+        rule: Option<RuleName>,
+    },
+    /// A rule's condition could not be told, and a weaker one below must not be taken in its stead.
+    Unavailable {
+        /// Which rule.
+        rule: RuleName,
+    },
+}
+
+impl Plan {
+    /// The rule that decided.
+    #[must_use]
+    pub const fn rule(&self) -> Option<&RuleName> {
+        match self {
+            Self::Require { rule, .. } | Self::Unavailable { rule } => Some(rule),
+            Self::Deny { rule } => rule.as_ref(),
+        }
+    }
+
+    /// What must be proved; nothing where nothing would help.
+    #[must_use]
+    pub const fn factors(&self) -> Factors {
+        match self {
+            Self::Require { factors, .. } => *factors,
+            Self::Deny { .. } | Self::Unavailable { .. } => Factors { password: false, code: false },
+        }
+    }
+}
+
+/// The configuration's locations, services and rules, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) atlas: Atlas,
+    services: BTreeMap<Service, ServiceSettings>,
+}
+
+impl Policy {
+    /// Takes over what the config crate has checked. Whether the rules make sense together is told by
+    /// [`crate::check`].
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rules: config.rule.iter().map(Rule::new).collect(),
+            atlas: Atlas::new(config),
+            services: config
+                .service
+                .iter()
+                .map(|(name, settings)| (Service::new(name), settings.clone()))
+                .collect(),
+        }
+    }
+
+    /// What the configuration says of a service; the defaults for one it does not name.
+    #[must_use]
+    pub fn service(&self, service: &Service) -> ServiceSettings {
+        self.services.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Where a trusted caller says an attempt comes from. `ssh_connection` is SSH_CONNECTION; it counts for
+    /// services marked `sshd = true`.
+    #[must_use]
+    pub fn source(&self, service: &Service, rhost: Option<&[u8]>, ssh_connection: Option<&[u8]>) -> Source {
+        let settings = self.service(service);
+        source_of(service, settings.sshd, settings.without_address, rhost, ssh_connection)
+    }
+
+    /// Which named locations hold the source.
+    #[must_use]
+    pub fn place(&self, source: Source, service: Service) -> Place {
+        self.atlas.place(source, service)
+    }
+
+    /// The union over every rule that could match any account here. Where rules deny everybody, what those below
+    /// would ask is asked all the same, so that a refused place shows the same face.
+    #[must_use]
+    pub fn questions(&self, place: &Place, accepted: Accepted) -> Questions {
+        let single = self.service(place.service()).prompt == Prompt::Single;
+        let mut questions = Questions { password: false, code: false, single };
+        let mut lets_in = false;
+        for rule in &self.rules {
+            let matches = rule.matches(place, accepted, Subject::Anybody);
+            let Effect::Require(factors) = rule.effect else { continue };
+            if matches == Truth::False {
+                continue;
+            }
+            lets_in = true;
+            questions.password |= factors.password;
+            questions.code |= factors.code;
+            if matches == Truth::True {
+                break;
+            }
+        }
+        if !lets_in {
+            questions.password = true;
+        }
+        questions
+    }
+
+    /// What this account must prove here: by the first rule that is not false.
+    pub fn plan(&self, place: &Place, accepted: Accepted, subject: Subject<'_>) -> Plan {
+        for rule in &self.rules {
+            match (rule.matches(place, accepted, subject), &rule.effect) {
+                (Truth::False, _) => {}
+                (Truth::True | Truth::Unknown, Effect::Deny) => {
+                    return Plan::Deny { rule: Some(rule.name.clone()) };
+                }
+                (Truth::Unknown, Effect::Require(_)) => return Plan::Unavailable { rule: rule.name.clone() },
+                (Truth::True, Effect::Require(factors)) => {
+                    return Plan::Require {
+                        rule: rule.name.clone(),
+                        factors: *factors,
+                        waiver: rule.waiver(place),
+                    };
+                }
+            }
+        }
+        Plan::Deny { rule: None }
+    }
+}

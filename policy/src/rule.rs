@@ -1,0 +1,165 @@
+//! Rules: conditions of three values, and what a matching one asks. First match wins; no match means deny.
+
+use crate::names::{GroupName, LocationName, RuleName, Service, Username};
+use crate::place::Place;
+use crate::truth::Truth;
+use twinlock_config::{RequiredFactor, RuleSettings};
+
+/// What sshd had already accepted when the attempt began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// A public key (SSH_AUTH_INFO_0 in the auth phase).
+    pub publickey: bool,
+    /// A method sshd decided alone: an account phase that no grant of ours came before.
+    pub sshd: bool,
+}
+
+impl Accepted {
+    /// Reads SSH_AUTH_INFO_0: one accepted method a line, its name first.
+    #[must_use]
+    pub fn from_ssh_auth_info(info: &[u8]) -> Self {
+        let publickey = info
+            .split(|byte| *byte == b'\n')
+            .any(|line| line.split(|byte| *byte == b' ').next() == Some(b"publickey".as_slice()));
+        Self { publickey, sshd: false }
+    }
+
+    fn has(self, method: Method) -> bool {
+        match method {
+            Method::Publickey => self.publickey,
+            Method::Sshd => self.sshd,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Publickey,
+    Sshd,
+}
+
+/// Whom conditions are put to.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// Before the account is known: conditions on accounts and groups cannot be told.
+    Anybody,
+    /// An entry of the directory.
+    Account {
+        /// Its name as the directory spells it.
+        name: &'a Username,
+        /// Its groups; absent where the directory did not say.
+        groups: Option<&'a [GroupName]>,
+    },
+}
+
+/// What a rule asks once it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factors {
+    /// A password, proved by the directory.
+    pub password: bool,
+    /// A code.
+    pub code: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    Deny,
+    Require(Factors),
+}
+
+/// A rule as the configuration wrote it, ready to be evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) name: RuleName,
+    pub(crate) services: Option<Vec<Service>>,
+    pub(crate) groups: Option<Vec<GroupName>>,
+    pub(crate) accounts: Option<Vec<String>>,
+    pub(crate) from: Option<Vec<LocationName>>,
+    pub(crate) not_from: Option<Vec<LocationName>>,
+    pub(crate) after: Vec<Method>,
+    pub(crate) effect: Effect,
+    pub(crate) single_factor: bool,
+}
+
+impl Rule {
+    pub(crate) fn new(settings: &RuleSettings) -> Self {
+        let require = settings.require.as_deref().unwrap_or_default();
+        let effect = if settings.deny {
+            Effect::Deny
+        } else {
+            Effect::Require(Factors {
+                password: require.contains(&RequiredFactor::Password),
+                code: require.contains(&RequiredFactor::Code),
+            })
+        };
+        Self {
+            name: RuleName::new(&settings.name),
+            services: names(settings.services.as_ref(), Service::new),
+            groups: names(settings.groups.as_ref(), GroupName::new),
+            accounts: names(settings.accounts.as_ref(), |name| name.to_lowercase()),
+            from: names(settings.from.as_ref(), LocationName::new),
+            not_from: names(settings.not_from.as_ref(), LocationName::new),
+            after: settings
+                .after
+                .iter()
+                .flatten()
+                .map(|method| if method == "sshd" { Method::Sshd } else { Method::Publickey })
+                .collect(),
+            effect,
+            single_factor: settings.single_factor,
+        }
+    }
+
+    /// Whether all its conditions hold.
+    pub(crate) fn matches(&self, place: &Place, accepted: Accepted, subject: Subject<'_>) -> Truth {
+        Truth::all([
+            self.holds_for_service(place.service()),
+            self.holds_for_place(place),
+            self.after.iter().all(|method| accepted.has(*method)).into(),
+            self.holds_for_subject(subject),
+        ])
+    }
+
+    fn holds_for_service(&self, service: &Service) -> Truth {
+        self.services.as_ref().is_none_or(|services| services.contains(service)).into()
+    }
+
+    fn holds_for_place(&self, place: &Place) -> Truth {
+        let from = self.from.as_ref().map_or(Truth::True, |from| held_by_any(place, from));
+        let not_from = self.not_from.as_ref().map_or(Truth::True, |not_from| {
+            Truth::from(place.is_outside()).and(held_by_any(place, not_from).not())
+        });
+        from.and(not_from)
+    }
+
+    fn holds_for_subject(&self, subject: Subject<'_>) -> Truth {
+        let accounts = self.accounts.as_ref().map_or(Truth::True, |accounts| match subject {
+            Subject::Anybody => Truth::Unknown,
+            Subject::Account { name, .. } => accounts.contains(&name.folded()).into(),
+        });
+        let groups = self.groups.as_ref().map_or(Truth::True, |wanted| match subject {
+            Subject::Anybody | Subject::Account { groups: None, .. } => Truth::Unknown,
+            Subject::Account { groups: Some(groups), .. } => {
+                groups.iter().any(|group| wanted.contains(group)).into()
+            }
+        });
+        accounts.and(groups)
+    }
+
+    /// The location by which this rule's place stands in for the code, if it does.
+    pub(crate) fn waiver(&self, place: &Place) -> Option<LocationName> {
+        let Effect::Require(Factors { code: false, .. }) = self.effect else { return None };
+        if self.after.contains(&Method::Publickey) {
+            return None;
+        }
+        self.from.iter().flatten().find(|name| place.is_in_network(name)).cloned()
+    }
+}
+
+fn held_by_any(place: &Place, names: &[LocationName]) -> Truth {
+    Truth::any(names.iter().map(|name| place.held_by(name)))
+}
+
+fn names<T>(list: Option<&Vec<String>>, make: impl Fn(String) -> T) -> Option<Vec<T>> {
+    list.map(|list| list.iter().cloned().map(make).collect())
+}

@@ -1,0 +1,56 @@
+//! The second straight line: PAM's account phase, which key logins pass too. Nothing is guessed here, so it never
+//! looks at lanes: strangers must not be able to stop a key login.
+
+use crate::attempt::{AttemptId, Deadline};
+use crate::audit::Record;
+use crate::caller::Caller;
+use crate::conclude::conclude;
+use crate::decision::{Decision, Reason};
+use crate::dialogue::Dialogue;
+use crate::grant::Grant;
+use crate::house::House;
+use crate::login::{allowed_factors, find};
+use std::time::Duration;
+use tokio::time::Instant;
+use twinlock_policy::{Accepted, Questions, Subject, Username};
+use twinlock_protocol::{Secret, Verdict};
+
+/// From the opening to the verdict; below the module's 20 s.
+const DECIDING: Duration = Duration::from_secs(15);
+
+/// Answers one account phase. A login that was just granted shows its ticket: it is recognised once, and not recorded
+/// twice.
+pub async fn account(house: &House, id: AttemptId, caller: &Caller, ticket: Option<&Secret>, dialogue: Dialogue) {
+    let started = Instant::now();
+    if ticket.is_some_and(|ticket| house.tickets.redeem(ticket, &caller.bearer())) {
+        return dialogue.conclude(Verdict::Grant { ticket: None, authtok: None }).await;
+    }
+    let mut record = Record::new(id, "account", &caller.user);
+    let (verdict, reason) = match judge(house, id, caller, &mut record).await {
+        Ok(()) => (Verdict::Grant { ticket: None, authtok: None }, Reason::RuleMet),
+        Err(Decision::Unavailable(reason)) => (Verdict::Unavailable, reason),
+        Err(Decision::Deny(reason)) => (Verdict::Deny, reason),
+        Err(Decision::Grant(_)) => (Verdict::Deny, Reason::RuleNotMet),
+    };
+    conclude(house, dialogue, &record, verdict, reason, started).await;
+}
+
+/// `Err` holds a denial or an outage.
+async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Record) -> Result<(), Decision> {
+    let sshd = house.policy.service(&caller.service).sshd;
+    let place = house.policy.place(caller.source, caller.service.clone());
+    record.opened(caller, &place, Questions { password: false, code: false, single: false });
+    let name = Username::from_pam(&caller.user).map_err(|_| Decision::Deny(Reason::UnusableName))?;
+    let account = find(house, &name, Deadline::within(DECIDING), record).await?.map_err(Decision::Deny)?;
+
+    // sshd does not say here which method it accepted: it decided alone.
+    let accepted = Accepted { sshd, publickey: false };
+    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let plan = house.policy.plan(&place, accepted, subject);
+    record.planned(&plan);
+    allowed_factors(&plan)?;
+    if sshd && Grant::satisfied_by(&plan, id, &account.id, None, None).is_none() {
+        return Err(Decision::Deny(Reason::RuleNotMet));
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What can come of an attempt, and why. The reason goes into the audit record; a caller never learns it.
+
+use crate::grant::Grant;
+
+/// What came of an attempt.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision {
+    /// Everything the rule asks was proved.
+    Grant(Grant),
+    /// It was not.
+    Deny(Reason),
+    /// It could not be decided; no secret was found wrong.
+    Unavailable(Reason),
+}
+
+/// Why. The words stand in docs/contracts.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The rule is met.
+    RuleMet,
+    /// The bytes given cannot be anybody's name.
+    UnusableName,
+    /// sshd refuses this account by itself and sent its marker instead of what was typed.
+    RefusedBySshd,
+    /// No directory entry bears the name.
+    UnknownAccount,
+    /// The entry bears a local account's name or a uid that is not for people.
+    PosesAsLocal,
+    /// Two entries bear the name.
+    AmbiguousName,
+    /// A rule denies.
+    DeniedByRule,
+    /// No rule matches.
+    NoRule,
+    /// Too many failures from this address; nothing was compared.
+    PrefixClosed,
+    /// Too many failures in this account lane; nothing was compared.
+    LaneClosed,
+    /// All slots of the lane were taken; nothing was compared.
+    LaneFull,
+    /// The code is wrong.
+    WrongCode,
+    /// The account has no authenticator, and the rule asks for a code.
+    NoAuthenticator,
+    /// The code was spent already.
+    ReplayedCode,
+    /// The code is being used by another attempt at this moment.
+    CodeInUse,
+    /// The password is wrong.
+    WrongPassword,
+    /// The caller hung up or could not ask.
+    Abandoned,
+    /// The person took too long.
+    TimedOut,
+    /// The methods sshd accepted do not meet the rule.
+    RuleNotMet,
+    /// The directory did not answer.
+    DirectoryUnavailable,
+    /// The store did not answer.
+    StoreUnavailable,
+    /// A rule's condition could not be told.
+    ConditionUnknown,
+    /// The list of local accounts cannot be read.
+    LocalAccountsUnknown,
+    /// More attempts are under way than the daemon takes on.
+    Overloaded,
+}
+
+impl Reason {
+    /// The word in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RuleMet => "rule-met",
+            Self::UnusableName => "unusable-name",
+            Self::RefusedBySshd => "refused-by-sshd",
+            Self::UnknownAccount => "unknown-account",
+            Self::PosesAsLocal => "poses-as-local",
+            Self::AmbiguousName => "ambiguous-name",
+            Self::DeniedByRule => "denied-by-rule",
+            Self::NoRule => "no-rule",
+            Self::PrefixClosed => "prefix-closed",
+            Self::LaneClosed => "lane-closed",
+            Self::LaneFull => "lane-full",
+            Self::WrongCode => "wrong-code",
+            Self::NoAuthenticator => "no-authenticator",
+            Self::ReplayedCode => "replayed-code",
+            Self::CodeInUse => "code-in-use",
+            Self::WrongPassword => "wrong-password",
+            Self::Abandoned => "abandoned",
+            Self::TimedOut => "timed-out",
+            Self::RuleNotMet => "rule-not-met",
+            Self::DirectoryUnavailable => "directory-unavailable",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::ConditionUnknown => "condition-unknown",
+            Self::LocalAccountsUnknown => "local-accounts-unknown",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}

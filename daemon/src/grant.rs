@@ -1,0 +1,48 @@
+//! The only maker of a grant. It needs the proofs that the plan asks for, made for this attempt and this account;
+//! the compiler sees to it that nobody else can make one.
+
+use crate::attempt::AttemptId;
+use crate::directory::PasswordProof;
+use crate::totp::CodeProof;
+use twinlock_policy::{AccountId, Plan};
+
+/// Everything the rule asks was proved.
+#[derive(Debug)]
+#[must_use]
+pub struct Grant {
+    attempt: AttemptId,
+    account: AccountId,
+}
+
+impl Grant {
+    /// A grant, if `plan` is satisfied by these proofs; both locks at once.
+    #[must_use]
+    pub fn satisfied_by(
+        plan: &Plan,
+        attempt: AttemptId,
+        account: &AccountId,
+        code: Option<&CodeProof>,
+        password: Option<&PasswordProof>,
+    ) -> Option<Self> {
+        let Plan::Require { factors, .. } = plan else { return None };
+        let of_this = |by: AttemptId, whose: &AccountId| by == attempt && whose == account;
+        let code_proved = code.is_some_and(|proof| of_this(proof.attempt(), proof.account()));
+        let password_proved = password.is_some_and(|proof| of_this(proof.attempt(), proof.account()));
+        if (factors.code && !code_proved) || (factors.password && !password_proved) {
+            return None;
+        }
+        Some(Self { attempt, account: account.clone() })
+    }
+
+    /// For which attempt.
+    #[must_use]
+    pub const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// For whom.
+    #[must_use]
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+}

@@ -1,0 +1,65 @@
+//! Everything a login needs, in one place, made once at the start.
+
+use crate::audit::{Auditor, Verdict};
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::local_accounts::LocalAccounts;
+use crate::store::Store;
+use crate::tarpit::Tarpit;
+use crate::tickets::Tickets;
+use std::sync::atomic::{AtomicU64, Ordering};
+use twinlock_config::Config;
+use twinlock_policy::Policy;
+
+/// The rooms of the daemon.
+pub struct House {
+    /// What it was told.
+    pub config: Config,
+    /// Places and rules.
+    pub policy: Policy,
+    /// Where passwords are proved.
+    pub directory: Directory,
+    /// Where guesses are counted.
+    pub tarpit: Tarpit,
+    /// Where it is all kept.
+    pub store: Store,
+    /// Where records go.
+    pub auditor: Auditor,
+    /// The time.
+    pub clock: Clock,
+    /// Grants that the account phase may recognise.
+    pub tickets: Tickets,
+    /// Names that no directory entry may bear.
+    pub local_accounts: LocalAccounts,
+    /// Verdicts since the start.
+    pub counts: Counts,
+}
+
+/// Verdicts since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    granted: AtomicU64,
+    denied: AtomicU64,
+    unavailable: AtomicU64,
+}
+
+impl Counts {
+    /// One more.
+    pub fn count(&self, verdict: Verdict) {
+        self.of(verdict).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn number(&self, verdict: Verdict) -> u64 {
+        self.of(verdict).load(Ordering::Relaxed)
+    }
+
+    const fn of(&self, verdict: Verdict) -> &AtomicU64 {
+        match verdict {
+            Verdict::Grant => &self.granted,
+            Verdict::Deny => &self.denied,
+            Verdict::Unavailable => &self.unavailable,
+        }
+    }
+}

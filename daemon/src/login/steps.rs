@@ -1,0 +1,205 @@
+//! The steps of a login that need more than a line, and the words between them. Each returns a value; none waits
+//! beyond the attempt's deadline.
+
+use super::Judged;
+use crate::attempt::{AttemptId, Deadline};
+use crate::audit::{Proved, Record};
+use crate::decision::{Decision, Reason};
+use crate::dialogue::{Answers, Broken};
+use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
+use crate::house::House;
+use crate::local_accounts::is_uid_for_people;
+use crate::store::{CodeOutcome, CodeTry};
+use crate::tarpit::{Charge, Refused, Try};
+use crate::totp::CodeProof;
+use twinlock_policy::{Factors, Plan, Questions, Username};
+use twinlock_protocol::{AuthTok, Secret};
+
+/// The account that bears the name, or why there is none to log in as. The outer error is for a directory that does
+/// not answer.
+pub(crate) async fn find(
+    house: &House,
+    name: &Username,
+    deadline: Deadline,
+    record: &mut Record,
+) -> Result<Result<Account, Reason>, Decision> {
+    let account = match house.directory.find(name, deadline).await {
+        Ok(Some(account)) => account,
+        Ok(None) => return Ok(Err(Reason::UnknownAccount)),
+        Err(error) => return failed(&error, record).map(Err),
+    };
+    record.account = Some(account.id.to_string());
+    let bears_local_name = |name: &Username| {
+        let known = house.local_accounts.contains(name.as_str());
+        known.map_err(|_| Decision::Unavailable(Reason::LocalAccountsUnknown))
+    };
+    let poses = bears_local_name(name)?
+        || bears_local_name(&account.name)?
+        || account.uid_number.is_some_and(|uid| !is_uid_for_people(uid));
+    Ok(if poses { Err(Reason::PosesAsLocal) } else { Ok(account) })
+}
+
+/// One bind.
+pub(super) async fn prove(
+    house: &House,
+    id: AttemptId,
+    account: &Account,
+    password: &Secret,
+    deadline: Deadline,
+    record: &mut Record,
+) -> Result<PasswordProof, Decision> {
+    match house.directory.prove(id, account, password, deadline).await {
+        Ok(PasswordOutcome::Right(proof)) => {
+            record.password = Proved::Right;
+            Ok(proof)
+        }
+        Ok(PasswordOutcome::Wrong) => {
+            record.password = Proved::Wrong;
+            Err(Decision::Deny(Reason::WrongPassword))
+        }
+        Err(error) => match failed(&error, record) {
+            Ok(reason) => Err(Decision::Deny(reason)),
+            Err(decision) => Err(decision),
+        },
+    }
+}
+
+/// A name that nobody bears, or that is not let in whatever is typed: the same work, and a charge against its address.
+/// Where no code is asked, an unknown name is bound too, to an entry that does not exist.
+pub(super) async fn nobody(
+    house: &House,
+    tried: &Try<'_>,
+    questions: Questions,
+    answers: &Answers,
+    reason: Reason,
+) -> Result<Judged, Decision> {
+    let charge = house.tarpit.charge_nobody(tried).await.map_err(|refused| refused.decision())?;
+    let typed = match answers {
+        Answers::Separate { password: Some(typed), .. } | Answers::Field(typed) => Some(typed),
+        Answers::Separate { password: None, .. } | Answers::SshdMarker => None,
+    };
+    let bound = match typed.filter(|_| questions.password && !questions.code) {
+        Some(typed) => house.directory.prove_nobody(typed, tried.deadline).await,
+        None => Ok(()),
+    };
+    let decision = match bound {
+        Ok(()) => Decision::Deny(reason),
+        Err(_) => Decision::Unavailable(Reason::DirectoryUnavailable),
+    };
+    Ok(Judged { decision, charge, account: None, learn: None, authtok: None })
+}
+
+fn failed(error: &DirectoryError, record: &mut Record) -> Result<Reason, Decision> {
+    record.detail = Some(error.to_string());
+    match error {
+        DirectoryError::Ambiguous { .. } => Ok(Reason::AmbiguousName),
+        DirectoryError::Unavailable { .. } => Err(Decision::Unavailable(Reason::DirectoryUnavailable)),
+    }
+}
+
+/// What the plan asks, or the decision it already is.
+pub(crate) fn allowed_factors(plan: &Plan) -> Result<Factors, Decision> {
+    match plan {
+        Plan::Require { factors, .. } => Ok(*factors),
+        Plan::Deny { rule: Some(_) } => Err(Decision::Deny(Reason::DeniedByRule)),
+        Plan::Deny { rule: None } => Err(Decision::Deny(Reason::NoRule)),
+        Plan::Unavailable { .. } => Err(Decision::Unavailable(Reason::ConditionUnknown)),
+    }
+}
+
+/// What was typed, sorted by what the plan needs.
+pub(super) struct Typed {
+    pub(super) password: TypedPassword,
+    pub(super) code: CodeTry,
+}
+
+/// What holds the password, and perhaps a code behind it.
+pub(super) struct TypedPassword {
+    typed: Secret,
+    field: bool,
+}
+
+impl Typed {
+    /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
+    /// ends, and whoever learns there that it is right has spent it.
+    pub(super) fn sorted(answers: Answers, factors: Factors) -> Self {
+        let whole = |typed: Option<Secret>| TypedPassword { typed: typed.unwrap_or_default(), field: false };
+        match answers {
+            Answers::Field(typed) => {
+                Self { code: CodeTry::Field(typed.clone()), password: TypedPassword { typed, field: true } }
+            }
+            Answers::Separate { password, code } if factors.code => {
+                Self { password: whole(password), code: CodeTry::Code(code.unwrap_or_default()) }
+            }
+            Answers::Separate { password, code: _ } => Self { password: whole(password), code: CodeTry::NotAsked },
+            Answers::SshdMarker => Self { password: whole(None), code: CodeTry::NotAsked },
+        }
+    }
+}
+
+impl TypedPassword {
+    /// The password without the `code_length` bytes behind it, and where it lies among the answers.
+    pub(super) fn split(self, code_length: usize) -> (Secret, Option<AuthTok>) {
+        let end = self.typed.len().saturating_sub(if self.field { code_length } else { 0 });
+        let password = self.typed.expose().get(..end).map(Secret::copy_of).unwrap_or_default();
+        let authtok = u16::try_from(end).ok().map(|length| AuthTok { answer: 0, length });
+        (password, authtok)
+    }
+}
+
+/// What came of the code.
+pub(super) struct Code<'a> {
+    pub(super) proof: Option<&'a CodeProof>,
+    /// Why it is no proof, where it is none.
+    pub(super) denial: Option<Reason>,
+    /// Bytes it takes at the end of a single field.
+    pub(super) length: usize,
+}
+
+/// Reads a charge's outcome into the record and the plan's words.
+pub(super) fn code_of<'a>(charge: &'a Charge, record: &mut Record) -> Code<'a> {
+    let Some(of_account) = charge.of_account() else {
+        return Code { proof: None, denial: Some(Reason::UnknownAccount), length: 0 };
+    };
+    record.lane = Some(of_account.lane().to_string());
+    let (proof, denial, proved) = match of_account.code() {
+        CodeOutcome::NotAsked => (None, None, Proved::No),
+        CodeOutcome::Right(proof) => (Some(proof), None, Proved::Right),
+        CodeOutcome::NoAuthenticator => (None, Some(Reason::NoAuthenticator), Proved::No),
+        CodeOutcome::Wrong => (None, Some(Reason::WrongCode), Proved::Wrong),
+        CodeOutcome::Replay { .. } => (None, Some(Reason::ReplayedCode), Proved::Used),
+        CodeOutcome::InUse { .. } => (None, Some(Reason::CodeInUse), Proved::Used),
+    };
+    record.code = proved;
+    Code { proof, denial, length: of_account.code_length() }
+}
+
+impl Refused {
+    /// Nothing was compared: a refusal looks like any denial, an outage like an outage.
+    pub(super) fn decision(&self) -> Decision {
+        match self {
+            Self::PrefixClosed => Decision::Deny(Reason::PrefixClosed),
+            Self::LaneClosed => Decision::Deny(Reason::LaneClosed),
+            Self::Full => Decision::Deny(Reason::LaneFull),
+            Self::Store(_) => Decision::Unavailable(Reason::StoreUnavailable),
+        }
+    }
+}
+
+impl Charge {
+    /// Whether the code is one that this very pair has spent or is spending: said no to, but not counted.
+    pub(super) fn repeats_own_code(&self) -> bool {
+        self.of_account().is_some_and(|charge| {
+            matches!(charge.code(), CodeOutcome::Replay { same_pair: true } | CodeOutcome::InUse { same_pair: true })
+        })
+    }
+}
+
+impl From<Broken> for Reason {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Abandoned => Self::Abandoned,
+            Broken::TimedOut => Self::TimedOut,
+        }
+    }
+}

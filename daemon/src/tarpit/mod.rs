@@ -1,0 +1,275 @@
+//! How fast anyone may guess. A charge is a slot taken in every lane an attempt stands in, before anything is
+//! compared; settling gives it back, with or without a failure. Account lanes are rows of the store, prefix lanes are
+//! memory.
+
+mod held;
+mod prefix;
+
+use crate::attempt::{AttemptId, Deadline};
+use crate::clock::Clock;
+use crate::directory::Account;
+use crate::store::{self, ChargeReply, ChargeRequest, CodePair, CodeTry, Settled, Settlement, Store, StoreError};
+use held::Held;
+use prefix::{PrefixCharge, Prefixes, Slot};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+use twinlock_config::TarpitSettings;
+use twinlock_policy::lane::{Jitter, LaneLimits};
+use twinlock_policy::{AccountId, Place, Prefix, Stand, Username};
+
+pub use prefix::CAPACITY as PREFIX_CAPACITY;
+
+/// How long a call waits for a slot at most.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// What the front of the tarpit says, from memory alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Gate {
+    /// The address may try.
+    Open,
+    /// It may not; only a name with a lane of its own here goes on.
+    Closed,
+}
+
+/// Why nothing was charged.
+#[derive(Debug)]
+pub enum Refused {
+    /// A prefix lane is closed.
+    PrefixClosed,
+    /// The account lane is closed.
+    LaneClosed,
+    /// Every slot stayed taken.
+    Full,
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+/// The slots an attempt holds.
+#[must_use]
+pub struct Charge {
+    account: Option<store::Charge>,
+    prefixes: PrefixCharge,
+}
+
+impl Charge {
+    /// What came of the code; nothing was compared for a name that does not exist.
+    #[must_use]
+    pub fn of_account(&self) -> Option<&store::Charge> {
+        self.account.as_ref()
+    }
+}
+
+/// Everything an attempt is charged for.
+pub struct Try<'a> {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Where it comes from.
+    pub place: &'a Place,
+    /// Who called su or sudo.
+    pub invoker: &'a str,
+    /// Whether the call may be kept waiting.
+    pub hold: bool,
+    /// By when.
+    pub deadline: Deadline,
+}
+
+/// The tarpit.
+pub struct Tarpit {
+    limits: LaneLimits,
+    window_steps: u8,
+    prefixes: Prefixes,
+    known: RwLock<Known>,
+    store: Store,
+    clock: Clock,
+    held: Held,
+    freed: Arc<Notify>,
+}
+
+/// Known pairs, by id for the lanes and by folded name for the gate.
+#[derive(Default)]
+struct Known {
+    by_account: HashMap<(AccountId, Prefix), ()>,
+    by_name: HashMap<(String, Prefix), ()>,
+}
+
+impl Known {
+    fn learn(&mut self, account: &AccountId, name: &str, prefix: Prefix) {
+        self.by_account.insert((account.clone(), prefix), ());
+        self.by_name.insert((name.to_lowercase(), prefix), ());
+    }
+}
+
+impl Tarpit {
+    /// With the known pairs the store remembers.
+    #[must_use]
+    pub fn new(
+        settings: &TarpitSettings,
+        window_steps: u8,
+        store: Store,
+        clock: Clock,
+        known_pairs: &[(AccountId, Prefix, String)],
+    ) -> Self {
+        let mut known = Known::default();
+        for (account, prefix, name) in known_pairs {
+            known.learn(account, name, *prefix);
+        }
+        Self {
+            limits: LaneLimits::new(settings),
+            window_steps,
+            prefixes: Prefixes::new(&settings.source_limit, PREFIX_CAPACITY),
+            known: RwLock::new(known),
+            store,
+            clock,
+            held: Held::new(),
+            freed: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The account lanes' limits.
+    #[must_use]
+    pub const fn limits(&self) -> &LaneLimits {
+        &self.limits
+    }
+
+    /// Prefix lanes closed now.
+    #[must_use]
+    pub fn prefixes_closed(&self) -> u64 {
+        self.prefixes.closed(self.clock.now().lane)
+    }
+
+    /// Looks at the prefix lanes before any I/O. A closed one ends the attempt here, unless this spelling of a name
+    /// has a lane of its own at this place.
+    pub fn gate(&self, name: &Username, place: &Place) -> Gate {
+        let closed =
+            place.counted_address().is_some_and(|address| self.prefixes.is_closed(address, self.clock.now().lane));
+        if !closed || place.network().is_some() {
+            return Gate::Open;
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match place.earnable_prefix() {
+            Some(prefix) if known.by_name.contains_key(&(name.folded(), prefix)) => Gate::Open,
+            Some(_) | None => Gate::Closed,
+        }
+    }
+
+    /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step.
+    ///
+    /// # Errors
+    /// [`Refused`]: then nothing was compared, and nothing is counted.
+    pub async fn charge(&self, tried: &Try<'_>, account: &Account, code: CodeTry) -> Result<Charge, Refused> {
+        let known = tried.place.earnable_prefix().is_some_and(|prefix| {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.by_account.contains_key(&(account.id.clone(), prefix))
+        });
+        let stand = Stand::of_account(tried.place, known, tried.invoker);
+        let request = ChargeRequest {
+            attempt: tried.attempt,
+            account: account.id.clone(),
+            name: account.name.clone(),
+            lane: stand.account,
+            limits: self.limits,
+            now: self.clock.now(),
+            pair: tried.place.can_hold_a_reservation().then(|| CodePair {
+                source: *tried.place.source(),
+                service: tried.place.service().clone(),
+            }),
+            code,
+            window_steps: self.window_steps,
+        };
+        self.wait_for_slots(tried, stand.prefixes, Some(request)).await
+    }
+
+    /// The same for a name that does not exist: it stands in prefix lanes only.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn charge_nobody(&self, tried: &Try<'_>) -> Result<Charge, Refused> {
+        self.wait_for_slots(tried, Stand::prefixes_of_nobody(tried.place), None).await
+    }
+
+    async fn wait_for_slots(
+        &self,
+        tried: &Try<'_>,
+        prefixes: Option<IpAddr>,
+        request: Option<ChargeRequest>,
+    ) -> Result<Charge, Refused> {
+        let deadline = tried.deadline.at_most(HOLD);
+        let mut permit = None;
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // Registered before the look, so that a slot freed in between is not missed.
+            freed.as_mut().enable();
+            match self.take_slots(prefixes, request.as_ref()).await {
+                Err(Refused::Full) if tried.hold => {}
+                decided => return decided,
+            }
+            if permit.is_none() {
+                permit = self.held.permit(tried.place.source().address().map(Prefix::of));
+            }
+            if permit.is_none() || deadline.bound(freed).await.is_none() {
+                return Err(Refused::Full);
+            }
+        }
+    }
+
+    async fn take_slots(&self, prefixes: Option<IpAddr>, request: Option<&ChargeRequest>) -> Result<Charge, Refused> {
+        let now = self.clock.now();
+        let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane)) {
+            None => PrefixCharge::none(&self.prefixes),
+            Some(Slot::Taken(charge)) => charge,
+            Some(Slot::Closed) => return Err(Refused::PrefixClosed),
+            Some(Slot::Full) => return Err(Refused::Full),
+        };
+        let Some(request) = request else { return Ok(Charge { account: None, prefixes }) };
+        let reply = self.store.charge(ChargeRequest { now, ..request.clone() }).await;
+        let refused = match reply {
+            Ok(ChargeReply::Charged(account)) => return Ok(Charge { account: Some(account), prefixes }),
+            Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed,
+            Ok(ChargeReply::Full) => Refused::Full,
+            Err(error) => Refused::Store(error),
+        };
+        prefixes.settle(false, now.lane, NO_JITTER);
+        Err(refused)
+    }
+
+    /// Gives the slots back; durable when it returns.
+    ///
+    /// # Errors
+    /// The store did not take it: nobody may be let in on it.
+    pub async fn settle(&self, charge: Charge, settlement: Settlement, account: Option<&Account>) -> Result<Settled, StoreError> {
+        let now = self.clock.now();
+        let jitter = jitter();
+        let failed = matches!(settlement, Settlement::Failed);
+        let learned = match &settlement {
+            Settlement::Granted { learn } => *learn,
+            Settlement::Failed | Settlement::Released => None,
+        };
+        charge.prefixes.settle(failed, now.lane, jitter);
+        let settled = match charge.account {
+            None => Ok(Settled::Done),
+            Some(of_account) => self.store.settle(of_account, settlement, now, jitter).await,
+        };
+        if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.learn(&account.id, account.name.as_str(), prefix);
+        }
+        self.freed.notify_waiters();
+        settled
+    }
+}
+
+const NO_JITTER: Jitter = Jitter(0);
+
+/// Random, or the longest where there is no randomness: jitter only lengthens.
+fn jitter() -> Jitter {
+    let mut byte = [u8::MAX];
+    // Without randomness the longest wait stands.
+    let _ = getrandom::fill(&mut byte);
+    let [byte] = byte;
+    Jitter(byte)
+}

@@ -1,12 +1,13 @@
 //! Lengths of time as the file writes them: `"250ms"`, `"30s"`, `"10m"`, `"4h"`, `"90d"`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use std::time::Duration;
 
 /// A length of time with its unit, between 1 ms and 3650 days. There is no zero and no "unlimited".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Span(Duration);
 
 impl Span {
@@ -44,6 +45,24 @@ impl TryFrom<String> for Span {
             Some(ms) if ms <= LONGEST_MS => Ok(Self(Duration::from_millis(ms))),
             _ => Err("a length of time beyond 3650 days is not allowed".into()),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as \"30s\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
+                Span::try_from(text.to_owned()).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -31,19 +31,16 @@ impl TryFrom<String> for Span {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let remedy = || {
-            format!(
-                "\"{text}\" is not a length of time; write a whole number and ms, s, m, h or d, as in \"30s\""
-            )
-        };
+        let remedy =
+            || "is not a length of time; write a whole number and ms, s, m, h or d, as in \"30s\"".to_owned();
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(remedy)?;
         let (number, unit) = text.split_at(digits);
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(remedy)?;
         let number: u64 = number.parse().map_err(|_| remedy())?;
         match number.checked_mul(*factor) {
-            Some(0) => Err("a length of time of zero is not allowed here".into()),
+            Some(0) => Err("is a length of time of zero, which is not allowed here".into()),
             Some(ms) if ms <= LONGEST_MS => Ok(Self(Duration::from_millis(ms))),
-            _ => Err("a length of time beyond 3650 days is not allowed".into()),
+            _ => Err("is longer than 3650 days".into()),
         }
     }
 }

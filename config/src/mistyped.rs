@@ -43,7 +43,10 @@ pub(crate) fn typed(mut tree: Spanned<DeTable<'_>>) -> Result<Config, Vec<Mistyp
         steps.truncate(depth);
         let key = path_text(&steps);
         match mistake {
-            _ if let Some(steps) = secret(&steps) => found.push(secret_mistake(path_text(steps))),
+            _ if let Some(depth) = secret_depth(&steps) => {
+                steps.truncate(depth);
+                found.push(secret_mistake(path_text(&steps)));
+            }
             Mistake::Missing(name) => {
                 let key = child(&key, &name);
                 if !taken_out.contains(&key) {
@@ -52,13 +55,17 @@ pub(crate) fn typed(mut tree: Spanned<DeTable<'_>>) -> Result<Config, Vec<Mistyp
             }
             Mistake::Unknown { .. } | Mistake::Word { .. } | Mistake::Type { .. } | Mistake::Value(_) => {
                 let offset = error.inner().span().map(|span| span.start);
-                found.push(mistake.describe(key.clone(), offset, value));
+                found.push(mistake.describe(key, offset, value));
             }
         }
-        taken_out.insert(key);
+        // A list's element takes the list with it: the others would get other numbers.
+        while let Some(Step::Index(_)) = steps.last() {
+            steps.pop();
+        }
         if !take_out(tree.get_mut(), &steps) {
             break;
         }
+        taken_out.insert(path_text(&steps));
     }
     Err(found)
 }
@@ -162,6 +169,7 @@ fn plain(expected: &str) -> String {
         "u8" => "a whole number from 0 to 255",
         "u32" => "a whole number from 0 to 4294967295",
         "a sequence" => "a list",
+        "a boolean" => "true or false",
         "a map" => "a table",
         "path string" => "a path in quotes",
         _ if expected.starts_with("struct ") => "a table",
@@ -212,8 +220,8 @@ fn edits(from: &str, to: &str) -> usize {
     last.last().copied().unwrap_or(usize::MAX)
 }
 
-/// If the value at these steps says where a secret is kept, the steps that lead to it. Nothing of it may be shown.
-fn secret(steps: &[Step]) -> Option<&[Step]> {
+/// If the value at these steps says where a secret is kept, how many of them lead to it. Nothing of it may be shown.
+fn secret_depth(steps: &[Step]) -> Option<usize> {
     let names: Vec<&str> = steps
         .iter()
         .map_while(|step| match step {
@@ -222,8 +230,8 @@ fn secret(steps: &[Step]) -> Option<&[Step]> {
         })
         .collect();
     match names.as_slice() {
-        ["directory", _, "bind_password", ..] => steps.get(..3),
-        ["store", "key", ..] => steps.get(..2),
+        ["directory", _, "bind_password", ..] => Some(3),
+        ["store", "key", ..] => Some(2),
         _ => None,
     }
 }
@@ -253,11 +261,9 @@ fn look_up<'a, 'i>(table: &'a DeTable<'i>, steps: &[Step]) -> (usize, Option<&'a
     (steps.len(), value)
 }
 
-/// Takes the value at `steps` out of the tree. A list's element takes the list with it: the others would get
-/// other numbers.
+/// Takes the key that `steps` end in out of its table.
 fn take_out(tree: &mut DeTable<'_>, steps: &[Step]) -> bool {
-    let Some(last) = steps.iter().rposition(|step| matches!(step, Step::Key(_))) else { return false };
-    let (Some(Step::Key(key)), Some(path)) = (steps.get(last), steps.get(..last)) else { return false };
+    let Some((Step::Key(key), path)) = steps.split_last() else { return false };
     let mut path = path.iter();
     let Some(Step::Key(first)) = path.next() else { return tree.remove(key.as_str()).is_some() };
     let mut value = tree.get_mut(first.as_str()).map(Spanned::get_mut);

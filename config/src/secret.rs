@@ -105,3 +105,24 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_credential_is_read_from_the_folder_that_systemd_made() {
+        let folder = std::env::temp_dir().join(format!("twinlock-credentials-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("bind-password");
+        std::fs::write(&path, "s3cret\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let secret = SecretRef::Credential("bind-password".into());
+        let read = secret.read_from(Some(folder.clone().into_os_string()));
+        let refusal = secret.read_from(None).unwrap_err().to_string();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(read.unwrap().as_slice(), b"s3cret");
+        assert!(refusal.contains("LoadCredential=bind-password:PATH"), "{refusal}");
+    }
+}

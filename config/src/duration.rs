@@ -1,12 +1,13 @@
 //! Lengths of time as the file writes them: `"250ms"`, `"30s"`, `"10m"`, `"4h"`, `"90d"`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use std::time::Duration;
 
 /// A length of time with its unit, between 1 ms and 3650 days. There is no zero and no "unlimited".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Span(Duration);
 
 impl Span {
@@ -30,20 +31,35 @@ impl TryFrom<String> for Span {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let remedy = || {
-            format!(
-                "\"{text}\" is not a length of time; write a whole number and ms, s, m, h or d, as in \"30s\""
-            )
-        };
+        let remedy =
+            || "is not a length of time; write a whole number and ms, s, m, h or d, as in \"30s\"".to_owned();
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(remedy)?;
         let (number, unit) = text.split_at(digits);
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(remedy)?;
         let number: u64 = number.parse().map_err(|_| remedy())?;
         match number.checked_mul(*factor) {
-            Some(0) => Err("a length of time of zero is not allowed here".into()),
+            Some(0) => Err("is a length of time of zero, which is not allowed here".into()),
             Some(ms) if ms <= LONGEST_MS => Ok(Self(Duration::from_millis(ms))),
-            _ => Err("a length of time beyond 3650 days is not allowed".into()),
+            _ => Err("is longer than 3650 days".into()),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as \"30s\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
+                Span::try_from(text.to_owned()).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -1,19 +1,31 @@
 //! `twinlock.toml`: what may stand in it, what it means where something is left out, and what is refused.
 //!
-//! Everything here is values. Reading a file happens in [`load`]; whether rules make sense together is for the
-//! policy crate. An error names file, line, column, key path and remedy, and shows no line of the file, because a
-//! neighbouring line may hold a secret.
+//! Everything here is values. Reading a file happens in [`load`] and [`SecretRef::read`]; whether rules make sense
+//! together is for the policy crate. An error names file, line, column, key path and remedy, and shows no line of
+//! the file, because a neighbouring line may hold a secret.
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod duration;
+mod effective;
+mod load;
+mod mistyped;
 mod network;
+mod position;
+mod problem;
 mod schema;
+mod secret;
 
+pub use check::RESERVED_LOCATIONS;
 pub use duration::Span;
+pub use effective::show;
+pub use load::{Loaded, load, parse};
 pub use network::Network;
+pub use problem::{Position, Problem, Problems};
 pub use schema::{
     Audit, Config, Daemon, DirectoryKind, DirectorySettings, LocationSettings, Lockout, Prompt,
     RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit, StoreBackend, StoreSettings,
     TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings, WithoutAddress,
 };
+pub use secret::SecretError;

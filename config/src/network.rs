@@ -32,18 +32,18 @@ impl TryFrom<String> for Network {
             (Ok(net), _) => net,
             (Err(_), Ok(address)) => IpNet::from(address),
             (Err(_), Err(_)) => {
-                return Err(format!(
-                    "\"{text}\" is not a network; write it as 192.0.2.0/24, 2001:db8::/32 or a single address"
-                ));
+                return Err(
+                    "is not a network; write it as 192.0.2.0/24, 2001:db8::/32 or a single address".into()
+                );
             }
         };
         if net != net.trunc() {
-            return Err(format!("\"{text}\" has host bits set; did you mean {}?", net.trunc()));
+            return Err(format!("has host bits set; did you mean {}?", net.trunc()));
         }
         if let IpAddr::V6(address) = net.addr()
             && address.to_ipv4_mapped().is_some()
         {
-            return Err(format!("\"{text}\" is an IPv4 network in IPv6 notation; write it as IPv4"));
+            return Err("is an IPv4 network in IPv6 notation; write it as IPv4".into());
         }
         Ok(Self(net))
     }

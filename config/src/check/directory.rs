@@ -1,0 +1,164 @@
+//! `[directory.NAME]`: servers that can be reached, protected as `tls.mode` says, and a filter that finds one account.
+
+use super::{Checker, plain_name, secret};
+use crate::duration::Span;
+use crate::position::{child, element};
+use crate::schema::{Config, DirectorySettings, TlsMode};
+use std::time::Duration;
+use url::{Host, Url};
+
+pub(super) fn check(checker: &mut Checker<'_>, config: &Config) {
+    if config.directory.is_empty() {
+        checker.refuse("directory", "there must be one [directory.NAME]", None);
+    }
+    for name in config.directory.keys().skip(1) {
+        checker.refuse(
+            &child("directory", name),
+            "this version takes exactly one directory; several come in a later one",
+            "leave only one [directory.NAME]",
+        );
+    }
+    for (name, directory) in &config.directory {
+        let key = child("directory", name);
+        plain_name(checker, &key, name);
+        servers(checker, &key, directory);
+        names(checker, &key, directory);
+        limits(checker, &key, directory);
+    }
+}
+
+fn servers(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
+    let servers = child(key, "servers");
+    if directory.servers.is_empty() {
+        checker.refuse(&servers, "must name at least one server", "as in [\"ldaps://ldap.example.org\"]");
+    }
+    for (index, server) in directory.servers.iter().enumerate() {
+        if let Err((message, hint)) = server_fits(server, directory.tls.mode) {
+            checker.refuse(&element(&servers, index), message, hint);
+        }
+    }
+    checker.absolute(&child(&child(key, "tls"), "ca"), &directory.tls.ca);
+}
+
+type Misfit = (&'static str, Option<&'static str>);
+
+/// Whether `server` is a URL that can be connected to, and with this mode. Its text is never shown: somebody may
+/// have put a password in.
+fn server_fits(server: &str, mode: TlsMode) -> Result<(), Misfit> {
+    const WRITE: Option<&str> = Some("write ldaps://HOST, ldap://HOST or ldapi://%2Fpath%2Fto%2Fsocket");
+    let Ok(url) = Url::parse(server) else { return Err(("is not a URL", WRITE)) };
+    if !matches!(url.scheme(), "ldap" | "ldaps" | "ldapi") {
+        return Err(("has a scheme other than ldaps, ldap and ldapi", WRITE));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(("holds a name or password", Some("use bind_dn and bind_password")));
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(("holds more than scheme, host and port", Some("the search base goes into base")));
+    }
+    let host = match url.host_str() {
+        Some(host) if !host.is_empty() => host,
+        _ => return Err(("has no host", WRITE)),
+    };
+    if url.scheme() == "ldapi" {
+        if url.port().is_some() || !host.to_ascii_lowercase().starts_with("%2f") {
+            return Err(("does not name a socket by an absolute path", WRITE));
+        }
+    } else if url.port() == Some(0) || host.contains(['%', ' ']) {
+        return Err(("has a host or port that cannot be", WRITE));
+    }
+    match (mode, url.scheme()) {
+        (TlsMode::Ldaps, "ldaps") | (TlsMode::Starttls, "ldap") | (TlsMode::None, "ldapi") => Ok(()),
+        (TlsMode::None, "ldap") if is_loopback(&url) => Ok(()),
+        (TlsMode::Ldaps, _) => Err((
+            "does not fit tls.mode = \"ldaps\"",
+            Some("write ldaps://, or set tls.mode to \"starttls\" for ldap:// and to \"none\" for ldapi://"),
+        )),
+        (TlsMode::Starttls, _) => {
+            Err(("does not fit tls.mode = \"starttls\"", Some("write ldap://, where StartTLS begins")))
+        }
+        (TlsMode::None, _) => Err((
+            "would carry passwords over the network in the clear",
+            Some("tls.mode = \"none\" is only for ldapi:// and for ldap:// to this host"),
+        )),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    // Hosts of schemes that `url` does not know stay text, an IPv4 address too.
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|v4| v4.is_loopback())
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn names(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
+    for (name, dn) in [
+        ("base", Some(&directory.base)),
+        ("group_base", directory.group_base.as_ref()),
+        ("bind_dn", directory.bind_dn.as_ref()),
+    ] {
+        if dn.is_some_and(|dn| !dn.contains('=') || dn.trim() != dn) {
+            checker.refuse(&child(key, name), "is not a distinguished name", "as in dc=example,dc=org");
+        }
+    }
+    if let Some(filter) = &directory.user_filter
+        && let Err((message, hint)) = filter_fits(filter)
+    {
+        checker.refuse(&child(key, "user_filter"), message, hint);
+    }
+    match (&directory.bind_dn, &directory.bind_password) {
+        (Some(_), None) => {
+            checker.refuse(&child(key, "bind_dn"), "stands without bind_password", "give both or neither");
+        }
+        (None, Some(_)) => {
+            checker.refuse(&child(key, "bind_password"), "stands without bind_dn", "give both or neither");
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some(password) = &directory.bind_password {
+        secret(checker, &child(key, "bind_password"), password);
+    }
+}
+
+fn filter_fits(filter: &str) -> Result<(), Misfit> {
+    if !filter.contains("{user}") {
+        return Err((
+            "does not contain {user}, so it would find the same accounts for every name",
+            Some("as in \"(&(objectClass=posixAccount)(uid={user}))\""),
+        ));
+    }
+    let mut depth = 0_u32;
+    for (offset, letter) in filter.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' if depth == 0 => return Err(("closes a parenthesis that is not open", None)),
+            ')' => depth -= 1,
+            _ if depth == 0 => return Err(("must stand in parentheses as a whole", None)),
+            _ => {}
+        }
+        if depth == 0 && offset + 1 < filter.len() {
+            return Err(("goes on behind its last parenthesis", Some("join conditions as in \"(&(…)(…))\"")));
+        }
+    }
+    if depth > 0 {
+        return Err(("has a parenthesis that is not closed", None));
+    }
+    Ok(())
+}
+
+fn limits(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
+    let (shortest, longest) = (Duration::from_millis(10), Span::seconds(15));
+    checker.within(&child(key, "connect_timeout"), directory.connect_timeout, shortest, longest);
+    checker.within(&child(key, "timeout"), directory.timeout, shortest, longest);
+    let lockout = child(key, "lockout");
+    if !(2..=1000).contains(&directory.lockout.failures) {
+        checker.refuse(&child(&lockout, "failures"), "must be from 2 to 1000", None);
+    }
+    let (second, year) = (Duration::from_secs(1), Span::seconds(366 * 86_400));
+    checker.within(&child(&lockout, "within"), directory.lockout.within, second, year);
+}

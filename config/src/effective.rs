@@ -1,0 +1,49 @@
+//! What is in force where the file leaves something out.
+
+use crate::schema::{Config, DirectoryKind, DirectorySettings, ServiceSettings, WithoutAddress};
+
+/// Services that stand at this host's own consoles: without an address they are `local`.
+const CONSOLE_SERVICES: [&str; 6] = ["login", "su", "su-l", "sudo", "sudo-i", "locker"];
+
+impl DirectorySettings {
+    /// The filter that finds one account, from the file or else from `kind`.
+    #[must_use]
+    pub fn user_filter(&self) -> &str {
+        match (&self.user_filter, self.kind) {
+            (Some(filter), _) => filter,
+            (None, DirectoryKind::Rfc2307) => "(&(objectClass=posixAccount)(uid={user}))",
+        }
+    }
+}
+
+impl Config {
+    /// The settings of a PAM service, `without_address` filled in.
+    #[must_use]
+    pub fn service(&self, name: &str) -> ServiceSettings {
+        let settings = self.service.get(name).cloned().unwrap_or_default();
+        let usual =
+            if CONSOLE_SERVICES.contains(&name) { WithoutAddress::Local } else { WithoutAddress::Unknown };
+        ServiceSettings { without_address: Some(settings.without_address.unwrap_or(usual)), ..settings }
+    }
+
+    /// The same configuration with everything filled in.
+    #[must_use]
+    pub fn effective(&self) -> Self {
+        let mut filled = self.clone();
+        for directory in filled.directory.values_mut() {
+            directory.user_filter = Some(directory.user_filter().to_owned());
+        }
+        for (name, settings) in &mut filled.service {
+            *settings = self.service(name);
+        }
+        filled
+    }
+}
+
+/// The configuration in force as the text of a file, everything filled in. Secrets are shown as references only.
+///
+/// # Errors
+/// If a value cannot be written as TOML, such as a path that is not UTF-8.
+pub fn show(config: &Config) -> Result<String, String> {
+    toml::to_string(&config.effective()).map_err(|error| error.to_string())
+}

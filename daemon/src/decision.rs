@@ -29,6 +29,8 @@ pub enum Reason {
     PosesAsLocal,
     /// Two entries bear the name.
     AmbiguousName,
+    /// The entry lacks what an account needs.
+    UnfitEntry,
     /// A rule denies.
     DeniedByRule,
     /// No rule matches.
@@ -78,6 +80,7 @@ impl Reason {
             Self::UnknownAccount => "unknown-account",
             Self::PosesAsLocal => "poses-as-local",
             Self::AmbiguousName => "ambiguous-name",
+            Self::UnfitEntry => "unfit-entry",
             Self::DeniedByRule => "denied-by-rule",
             Self::NoRule => "no-rule",
             Self::PrefixClosed => "prefix-closed",

@@ -7,12 +7,15 @@ use crate::local_accounts::LocalAccounts;
 use crate::store::Store;
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use twinlock_config::Config;
 use twinlock_policy::Policy;
 
 /// The rooms of the daemon.
 pub struct House {
+    /// The file it was told in.
+    pub config_path: PathBuf,
     /// What it was told.
     pub config: Config,
     /// Places and rules.
@@ -41,6 +44,7 @@ pub struct Counts {
     granted: AtomicU64,
     denied: AtomicU64,
     unavailable: AtomicU64,
+    running: AtomicU64,
 }
 
 impl Counts {
@@ -53,6 +57,25 @@ impl Counts {
     #[must_use]
     pub fn number(&self, verdict: Verdict) -> u64 {
         self.of(verdict).load(Ordering::Relaxed)
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Counts one attempt as under way until the value is dropped.
+    #[must_use]
+    pub fn run(&self) -> impl Drop + '_ {
+        struct Running<'a>(&'a AtomicU64);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(&self.running)
     }
 
     const fn of(&self, verdict: Verdict) -> &AtomicU64 {

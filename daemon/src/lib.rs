@@ -3,8 +3,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod admin;
 pub mod attempt;
+pub mod audit;
+pub mod caller;
 pub mod clock;
+pub mod conclude;
+pub mod decision;
+pub mod dialogue;
 pub mod directory;
+pub mod grant;
+pub mod house;
+pub mod listener;
+pub mod local_accounts;
+pub mod login;
+pub mod start;
 pub mod store;
+pub mod tarpit;
+pub mod tickets;
 pub mod totp;

@@ -84,6 +84,7 @@ async fn attempt(house: &Arc<House>, peer: UCred, stream: UnixStream) {
     let Ok(caller) = tokio::task::spawn_blocking(move || Caller::new(&reader.policy, &peer, &begin)).await else {
         return;
     };
+    let _running = house.counts.run();
     match phase {
         Phase::Authenticate => login(house, id, &caller, dialogue).await,
         Phase::Account => account(house, id, &caller, ticket.as_ref(), dialogue).await,

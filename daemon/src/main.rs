@@ -1,2 +1,62 @@
-//! Placeholder.
-fn main() {}
+//! twinlockd: reads its configuration, builds the house, serves.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use nix::sys::{prctl, resource};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use twinlock_daemon::local_accounts::LocalAccounts;
+use twinlock_daemon::start;
+
+/// Proves logins for pam_twinlock.so: password, code, place.
+#[derive(Parser)]
+#[command(name = "twinlockd", version)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/twinlock/twinlock.toml")]
+    config: PathBuf,
+    /// Check the configuration and exit: 0 if it is fit to run, 1 if not.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            // Where standard error is closed, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let (loaded, policy) = start::read(&arguments.config).map_err(|problems| problems.to_string())?;
+    if arguments.check {
+        return Ok(());
+    }
+    keep_secrets_in_memory()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let (house, audit_thread) = runtime
+        .block_on(async { start::build(loaded, policy, LocalAccounts::new("/etc/passwd")) })
+        .map_err(|problem| problem.to_string())?;
+    let ended = runtime.block_on(start::run(house));
+    drop(runtime);
+    // The last records are written before the process ends.
+    let _ = audit_thread.join();
+    ended
+}
+
+/// No core dump, and no other process of this uid may read this one's memory.
+fn keep_secrets_in_memory() -> Result<(), String> {
+    let cannot = |error| format!("cannot switch off core dumps: {error}");
+    prctl::set_dumpable(false).map_err(cannot)?;
+    resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0).map_err(cannot)
+}

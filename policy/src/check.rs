@@ -8,7 +8,7 @@ use crate::source::Source;
 use crate::truth::Truth;
 use serde::Serialize;
 use std::net::IpAddr;
-use twinlock_config::{Config, Network};
+use twinlock_config::{Config, Loaded, Network, Problem, Problems};
 
 /// Something about the rules that the file's reader should hear; `key` names the place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,28 @@ pub struct Row {
     pub questions: String,
     /// Rules that can decide here, in order: name and what each asks.
     pub rules: Vec<String>,
+}
+
+/// The policy of a configuration file, if its rules make sense: what a start of the daemon, its `--check`, and
+/// `twinlock config check` all ask.
+///
+/// # Errors
+/// Every rule that does not, with its place in the file and a remedy.
+pub fn accept(loaded: &Loaded) -> Result<Policy, Problems> {
+    let policy = Policy::new(&loaded.config);
+    let mut problems = Problems::default();
+    for finding in check(&loaded.config, &policy).errors {
+        problems.push(finding.at(loaded));
+    }
+    problems.or(policy)
+}
+
+impl Finding {
+    /// With its place in the file.
+    #[must_use]
+    pub fn at(&self, loaded: &Loaded) -> Problem {
+        loaded.problem_at(&self.key, self.message.clone(), Some(&self.hint))
+    }
 }
 
 /// Checks the rules of a configuration that the config crate has accepted.

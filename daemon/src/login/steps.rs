@@ -93,6 +93,7 @@ fn failed(error: &DirectoryError, record: &mut Record) -> Result<Reason, Decisio
     record.detail = Some(error.to_string());
     match error {
         DirectoryError::Ambiguous { .. } => Ok(Reason::AmbiguousName),
+        DirectoryError::Unfit { .. } => Ok(Reason::UnfitEntry),
         DirectoryError::Unavailable { .. } => Err(Decision::Unavailable(Reason::DirectoryUnavailable)),
     }
 }

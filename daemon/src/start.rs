@@ -1,0 +1,141 @@
+//! From a configuration file to a running daemon. Whatever is wrong is told before anything listens; it never starts
+//! weaker than it was told to be.
+
+use crate::audit::{Auditor, event_line};
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::house::{Counts, House};
+use crate::local_accounts::LocalAccounts;
+use crate::store::{SealKey, Store};
+use crate::tarpit::Tarpit;
+use crate::tickets::Tickets;
+use crate::{admin, listener};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use twinlock_config::{Loaded, Problem, Problems};
+use twinlock_policy::lane::LaneLimits;
+use twinlock_policy::{Policy, check};
+
+/// How often the tarpit's time line is written down while nobody logs in.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Reads and checks a configuration file: what `--check` and every start do first.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(path: &Path) -> Result<(Loaded, Policy), Problems> {
+    let loaded = twinlock_config::load(path)?;
+    let policy = check::accept(&loaded)?;
+    Ok((loaded, policy))
+}
+
+/// Opens the store, reads the secrets, builds every room. No network I/O.
+///
+/// # Errors
+/// A [`Problem`] that names the key and the remedy.
+pub fn build(loaded: Loaded, policy: Policy, local_accounts: LocalAccounts) -> Result<(House, JoinHandle<()>), Problem> {
+    let config = loaded.config.clone();
+    let at = |key: &str, error: &dyn std::fmt::Display| loaded.problem_at(key, error.to_string(), None);
+    let Some((name, settings)) = config.directory.first() else {
+        return Err(loaded.problem_at("directory", "no directory is named", None));
+    };
+    let wants_groups = config.rule.iter().any(|rule| rule.groups.is_some());
+    let directory =
+        Directory::new(name, settings, wants_groups).map_err(|error| at(&format!("directory.{name}"), &error))?;
+    let key = config.store.key.read().map_err(|error| at("store.key", &error))?;
+    let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
+    let limits = LaneLimits::new(&config.tarpit);
+    let (store, resumed) =
+        Store::open(&config.store.path, key, &config.totp, &limits).map_err(|error| at("store.path", &error))?;
+    let clock = Clock::system(resumed.lane_time);
+    let (auditor, audit_thread) =
+        Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
+    if resumed.crashed_charges > 0 {
+        auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
+    }
+    let tarpit =
+        Tarpit::new(&config.tarpit, config.totp.window_steps, store.clone(), clock.clone(), &resumed.known_pairs);
+    let house = House {
+        config_path: loaded.file().to_owned(),
+        config,
+        policy,
+        directory,
+        tarpit,
+        store,
+        auditor,
+        clock,
+        tickets: Tickets::default(),
+        local_accounts,
+        counts: Counts::default(),
+    };
+    Ok((house, audit_thread))
+}
+
+/// Listens until SIGTERM or SIGINT, then lets running logins end.
+///
+/// # Errors
+/// A socket cannot be bound; the text names it.
+pub async fn run(house: House) -> Result<(), String> {
+    let house = Arc::new(house);
+    let bind = |path: &Path, mode| {
+        listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
+    };
+    let login_socket = bind(&house.config.daemon.login_socket, 0o666)?;
+    let admin_socket = bind(&house.config.daemon.admin_socket, 0o660)?;
+    let (tell, stop) = watch::channel(false);
+    let started = Instant::now();
+    say_how_it_starts(&house);
+
+    let logins = tokio::spawn(listener::serve(Arc::clone(&house), login_socket, stop.clone()));
+    let commands = tokio::spawn(admin::serve(Arc::clone(&house), admin_socket, started, stop.clone()));
+    let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    wait_for_the_end().await?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+
+    tell.send_replace(true);
+    heartbeat.abort();
+    let _ = logins.await;
+    let _ = commands.await;
+    for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {
+        // A socket file that stays behind is replaced at the next start.
+        let _ = std::fs::remove_file(socket);
+    }
+    house.auditor.event("stopped");
+    house.store.clone().close().await;
+    Ok(())
+}
+
+fn say_how_it_starts(house: &House) {
+    let waivers = check::waivers(&house.policy);
+    house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
+    for waiver in waivers {
+        house.auditor.event(&event_line("waiver-in-force", &[("rule", &waiver)]));
+    }
+}
+
+async fn beat(house: Arc<House>) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        if let Err(error) = house.store.tick(house.clock.now()).await {
+            house.auditor.warning(&event_line("store-unavailable", &[("error", &error.to_string())]));
+        }
+    }
+}
+
+async fn wait_for_the_end() -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("cannot wait for signals: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+# Two commands do everything: `make demo` shows a login, `make test` passes the tests.
+
+.PHONY: demo test check build install clean help
+
+help:
+	@echo "make demo     build, and show logins on real parts; needs no root and no server"
+	@echo "make test     everything the tests need, then the tests"
+	@echo "make check    format, lints, unit tests: seconds once built"
+	@echo "make build    the release binaries and the module"
+	@echo "make install  put them on this host (DESTDIR is honoured); see README.md"
+
+demo:
+	@scripts/demo
+
+test:
+	@scripts/test
+
+check:
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo test --quiet --workspace --exclude twinlock-tests
+
+build:
+	@cargo build --release --locked -p pam_twinlock -p twinlock-daemon -p twinlock-admin
+
+install: build
+	@scripts/install "$(DESTDIR)"
+
+clean:
+	@cargo clean

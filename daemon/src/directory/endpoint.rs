@@ -152,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_reached_and_verified_as_that_address() {
+        for (url, host) in [("ldaps://[::1]:6360", "::1"), ("ldaps://192.0.2.1", "192.0.2.1")] {
+            let Ok(Endpoint::Tcp { host: read, protection: Protection::Tls(identity), .. }) =
+                read(url, TlsMode::Ldaps)
+            else {
+                panic!("{url}")
+            };
+            assert_eq!(read, host);
+            assert_eq!(identity.name, ServerName::IpAddress(host.parse::<IpAddr>().unwrap().into()));
+        }
+    }
+
+    #[test]
     fn what_is_no_server_is_refused_with_its_remedy() {
         for url in
             ["", "ldap", "ldap:foo", "ldaps://", "ldaps:///dc=x", "ldaps://h/dc=x", "http://h", "ldaps://u@h"]

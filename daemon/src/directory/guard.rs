@@ -39,7 +39,7 @@ impl fmt::Display for Refused {
             Self::NotBer => "it sent bytes that are not LDAP",
             Self::NotAResponse => "it sent a message that is no LDAP response",
             Self::Unasked => "it sent a message nobody asked for, or closed the session by a notice",
-            Self::TooMuch => "it sent more than 4 MiB in answer to one request",
+            Self::TooMuch => "it sent more than 1 MiB in answer to one request",
         })
     }
 }

@@ -1,0 +1,84 @@
+//! A TCP relay that remembers every byte a client sent through it, so that a test can say what never left.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// A relay to one address. It runs until the test process ends.
+#[derive(Debug)]
+pub struct RecordingProxy {
+    address: SocketAddr,
+    sent: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl RecordingProxy {
+    /// Listens on `listen` (port 0 for a free one) and relays to `upstream`.
+    ///
+    /// # Panics
+    /// It cannot listen.
+    #[must_use]
+    pub fn start(listen: &str, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind(listen).expect("a port to listen on");
+        let address = listener.local_addr().expect("its address");
+        let (sent, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (record, count) = (Arc::clone(&sent), Arc::clone(&connections));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let Ok(server) = TcpStream::connect(upstream) else { continue };
+                let record = Arc::clone(&record);
+                let (from, to) = (client.try_clone().expect("clone"), server.try_clone().expect("clone"));
+                thread::spawn(move || {
+                    relay(from, to, |bytes| {
+                        record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                    });
+                });
+                thread::spawn(move || relay(server, client, |_| ()));
+            }
+        });
+        Self { address, sent, connections }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Whether a client sent these bytes in a row.
+    #[must_use]
+    pub fn saw(&self, bytes: &[u8]) -> bool {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.windows(bytes.len()).any(|window| window == bytes)
+    }
+
+    /// How many bytes clients sent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+fn relay(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&[u8])) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(read) = from.read(&mut buffer) {
+        if read == 0 {
+            break;
+        }
+        seen(&buffer[..read]);
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}

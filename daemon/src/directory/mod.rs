@@ -131,12 +131,16 @@ impl Directory {
         })
     }
 
-    /// The account that bears `name`; `None` if no entry does. Found is kept for 5 s, not found for 2 s.
+    /// The account that bears `name`; `None` if no entry does. Found is kept for 5 s, not found for 2 s. What was kept
+    /// is not served while no server answers: where a password could not be proved, a right and a wrong code must
+    /// look alike.
     ///
     /// # Errors
     /// [`DirectoryError`]; a name that two entries bear is [`DirectoryError::Ambiguous`].
     pub async fn find(&self, name: &Username, deadline: Deadline) -> Result<Option<Account>, DirectoryError> {
-        if let Some(known) = self.cache.get(name, Instant::now()) {
+        if self.servers.any_may_answer()
+            && let Some(known) = self.cache.get(name, Instant::now())
+        {
             return Ok(known);
         }
         let found = deadline

@@ -95,6 +95,11 @@ impl Servers {
         self.list.iter().map(status).collect()
     }
 
+    /// Whether any of them may be well: none failed last, or at least one did not.
+    pub(crate) fn any_may_answer(&self) -> bool {
+        self.list.iter().any(|server| lock(&server.health).well != Some(false))
+    }
+
     /// Whether the server did not fail since the connection was made.
     pub(crate) fn is_current(&self, origin: Origin) -> bool {
         self.list.get(origin.place).is_some_and(|server| lock(&server.health).failures == origin.failures)

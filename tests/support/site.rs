@@ -1,0 +1,347 @@
+//! A whole Twinlock in a temporary folder: the release daemon with a store and a log socket of its own, the command,
+//! and phones. Stories bring the directory and the rules.
+
+use crate::pam::Stack;
+use crate::temp::TempDir;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use totp_rs::{Builder, Secret, Totp};
+
+/// Rules that most stories use: the office waives the code, everybody else shows both.
+pub const RULES: &str = r#"
+[location.office]
+networks = ["192.0.2.0/24"]
+
+[service.sshd]
+sshd = true
+
+[service.xrdp-sesman]
+prompt = "single"
+
+[[rule]]
+name = "office desks"
+services = ["desk"]
+from = ["office"]
+require = ["password"]
+
+[[rule]]
+name = "everyone else"
+require = ["password", "code"]
+"#;
+
+/// A running daemon and all that belongs to it.
+pub struct Site {
+    folder: TempDir,
+    daemon: Option<Child>,
+    records: Arc<Mutex<Vec<String>>>,
+}
+
+impl Site {
+    /// Starts a daemon with `[directory.main]`'s body and everything from `[totp]` on as given.
+    ///
+    /// # Panics
+    /// It does not start; what it said is shown.
+    #[must_use]
+    pub fn start(directory: &str, rules: &str) -> Self {
+        let site = Self::prepare(directory, rules);
+        site.started()
+    }
+
+    /// The folder with its configuration, and no daemon yet.
+    ///
+    /// # Panics
+    /// The folder cannot be filled.
+    #[must_use]
+    pub fn prepare(directory: &str, rules: &str) -> Self {
+        let folder = TempDir::new("site");
+        let at = |name: &str| folder.path().join(name);
+        private(&at("seal.key"), &"5a".repeat(32));
+        let config = format!(
+            "[daemon]\nlogin_socket = {login:?}\nadmin_socket = {admin:?}\n\n[directory.main]\n{directory}\n{rules}\n\
+             [store]\npath = {store:?}\nkey = {{ file = {key:?} }}\n\n[audit]\nsyslog = {log:?}\n",
+            login = at("login.sock"),
+            admin = at("admin.sock"),
+            store = at("state.db"),
+            key = at("seal.key"),
+            log = at("log"),
+        );
+        private(&at("twinlock.toml"), &config);
+        let records = Arc::default();
+        listen(&at("log"), &records);
+        Self { folder, daemon: None, records }
+    }
+
+    /// Starts its daemon.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    #[must_use]
+    pub fn started(mut self) -> Self {
+        self.start_daemon();
+        self
+    }
+
+    /// Starts the daemon again, after [`Site::stop`] or [`Site::kill`].
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon(&mut self) {
+        let log = fs::File::create(self.path("daemon.err")).unwrap();
+        let child = Command::new(binary("twinlockd"))
+            .arg("--config")
+            .arg(self.path("twinlock.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+        let patience = Instant::now() + Duration::from_secs(10);
+        while UnixStream::connect(self.path("admin.sock")).is_err() {
+            let ended = self.daemon.as_mut().and_then(|child| child.try_wait().unwrap());
+            let said = fs::read_to_string(self.path("daemon.err")).unwrap_or_default();
+            assert!(ended.is_none() && Instant::now() < patience, "twinlockd does not start: {ended:?} {said}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends the daemon as systemd would.
+    ///
+    /// # Panics
+    /// It does not end.
+    pub fn stop(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.reap();
+    }
+
+    /// Ends it with SIGKILL, at whatever it is doing.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGKILL);
+        self.reap();
+    }
+
+    /// Sends the daemon a signal.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let child = self.daemon.as_ref().expect("the daemon runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    fn reap(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            child.wait().unwrap();
+        }
+    }
+
+    /// The daemon's process id.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// A file of the site.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs `twinlock` against this daemon.
+    ///
+    /// # Panics
+    /// It cannot be run.
+    #[must_use]
+    pub fn twinlock(&self, arguments: &[&str]) -> Output {
+        Command::new(binary("twinlock"))
+            .arg("--config")
+            .arg(self.path("twinlock.toml"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Gives a user an authenticator with a seed of the story's own.
+    ///
+    /// # Panics
+    /// The daemon refuses.
+    #[must_use]
+    pub fn enroll(&self, user: &str) -> Phone {
+        let phone = Phone::random();
+        let output = self.twinlock(&["enroll", user, "--seed", phone.seed(), "--active"]);
+        assert!(output.status.success(), "enroll: {}", String::from_utf8_lossy(&output.stderr));
+        phone
+    }
+
+    /// A PAM stack of one line: the module, pointed at this daemon.
+    #[must_use]
+    pub fn stack(&self, service: &str) -> Stack {
+        Stack::of_module(service, &format!("socket={}", self.path("login.sock").display()))
+    }
+
+    /// The records that have arrived so far.
+    ///
+    /// # Panics
+    /// Never in practice.
+    #[must_use]
+    pub fn records(&self) -> Vec<String> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// Waits until `count` attempts are recorded, and returns their records.
+    ///
+    /// # Panics
+    /// They do not come within ten seconds.
+    #[must_use]
+    pub fn attempts(&self, count: usize) -> Vec<String> {
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let found: Vec<String> = self.records().into_iter().filter(|line| line.contains(": attempt ")).collect();
+            if found.len() >= count {
+                return found;
+            }
+            assert!(Instant::now() < patience, "{count} attempts expected, recorded: {found:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The record of the attempt number `count`, counted from 1, once it has arrived.
+    ///
+    /// # Panics
+    /// It does not come within ten seconds.
+    #[must_use]
+    pub fn attempt(&self, count: usize) -> String {
+        self.attempts(count)[count - 1].clone()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.daemon {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The value of a field of a record.
+#[must_use]
+pub fn field<'a>(record: &'a str, key: &str) -> &'a str {
+    let marker = format!(" {key}=\"");
+    record.split_once(&marker).and_then(|(_, rest)| rest.split_once('"')).map_or("", |(value, _)| value)
+}
+
+/// What somebody's phone shows.
+pub struct Phone {
+    seed: String,
+    totp: Totp,
+    last: Option<u64>,
+}
+
+const STEP: u64 = 30;
+
+impl Phone {
+    /// With a seed from the system's randomness.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::with_seed(&Secret::generate().to_base32())
+    }
+
+    /// With a seed in base32.
+    ///
+    /// # Panics
+    /// It is none.
+    #[must_use]
+    pub fn with_seed(seed: &str) -> Self {
+        let secret = Secret::try_from_base32(seed).unwrap();
+        let totp = Builder::new().with_secret(secret).with_skew(0).build().unwrap();
+        Self { seed: seed.to_owned(), totp, last: None }
+    }
+
+    /// In base32, as `twinlock enroll --seed` takes it.
+    #[must_use]
+    pub fn seed(&self) -> &str {
+        &self.seed
+    }
+
+    /// The code of a step.
+    #[must_use]
+    pub fn code_at(&self, step: u64) -> String {
+        self.totp.generate(step * STEP).to_string()
+    }
+
+    /// A code that was not shown before and is accepted now; waits for one if all three of the window are used up.
+    #[must_use]
+    pub fn code(&mut self) -> String {
+        loop {
+            let now = step_now();
+            let next = self.last.map_or(now - 1, |last| (last + 1).max(now - 1));
+            if next <= now + 1 {
+                self.last = Some(next);
+                return self.code_at(next);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Six digits that are no code of this phone in any step near now.
+    #[must_use]
+    pub fn wrong_code(&self) -> String {
+        let now = step_now();
+        let near: Vec<String> = (now - 4..=now + 4).map(|step| self.code_at(step)).collect();
+        (0..).map(|n| format!("{n:06}")).find(|code| !near.contains(code)).unwrap_or_default()
+    }
+}
+
+/// The present time step.
+///
+/// # Panics
+/// The clock stands before 1970.
+#[must_use]
+pub fn step_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / STEP
+}
+
+/// A release binary of the product.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release").join(name);
+    assert!(path.exists(), "{} is not there; build it with: make build", path.display());
+    path
+}
+
+fn private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A log daemon for one site: keeps what arrives.
+fn listen(path: &Path, records: &Arc<Mutex<Vec<String>>>) {
+    let socket = UnixDatagram::bind(path).unwrap();
+    let records = Arc::clone(records);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 8192];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            records.lock().unwrap().push(line);
+        }
+    });
+}

@@ -59,6 +59,20 @@ impl Site {
     #[must_use]
     pub fn prepare(directory: &str, rules: &str) -> Self {
         let folder = TempDir::new("site");
+        let log = folder.path().join("log");
+        Self::filled(folder, directory, rules, &log)
+    }
+
+    /// The same with records going to a log daemon of the story's own.
+    ///
+    /// # Panics
+    /// The folder cannot be filled.
+    #[must_use]
+    pub fn logging_to(directory: &str, rules: &str, socket: &Path) -> Self {
+        Self::filled(TempDir::new("site"), directory, rules, socket)
+    }
+
+    fn filled(folder: TempDir, directory: &str, rules: &str, log: &Path) -> Self {
         let at = |name: &str| folder.path().join(name);
         private(&at("seal.key"), &"5a".repeat(32));
         let config = format!(
@@ -68,11 +82,12 @@ impl Site {
             admin = at("admin.sock"),
             store = at("state.db"),
             key = at("seal.key"),
-            log = at("log"),
         );
         private(&at("twinlock.toml"), &config);
         let records = Arc::default();
-        listen(&at("log"), &records);
+        if log.starts_with(folder.path()) {
+            listen(log, &records);
+        }
         Self { folder, daemon: None, records }
     }
 

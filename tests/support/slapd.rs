@@ -70,6 +70,18 @@ impl Slapd {
         slapd
     }
 
+    /// The body of a `[directory.NAME]` table that asks `urls` of this server, with `tls.mode` as given.
+    #[must_use]
+    pub fn settings(&self, mode: &str, urls: &[String]) -> String {
+        format!(
+            "kind = \"rfc2307\"\nservers = {urls:?}\nbase = {PEOPLE:?}\ngroup_base = {GROUPS:?}\n\
+             bind_dn = {SERVICE_DN:?}\nbind_password = {{ file = {password:?} }}\n\
+             tls = {{ mode = {mode:?}, ca = {ca:?} }}\n",
+            password = self.bind_password_file(),
+            ca = self.authority(),
+        )
+    }
+
     /// `ldap://`, for StartTLS.
     #[must_use]
     pub fn ldap_url(&self) -> String {

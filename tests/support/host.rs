@@ -1,0 +1,275 @@
+//! A host for one test: sshd, login and sudo with the shipped PAM stacks, in a mount namespace of its own, so that the
+//! machine's /etc stays as it is. Directory users come from libnss-extrausers, as sssd or nslcd would supply them.
+
+use crate::pam::module_path;
+use crate::site::Site;
+use crate::slapd::free_port;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The password of root on this host.
+pub const ROOT_PASSWORD: &str = "root's own password";
+
+/// Whether this machine can play a host: root, who may unshare a mount namespace, and the programs. If not, says so
+/// loudly, notes it for the totals, and fails where CI=true: nothing is passed by not running.
+///
+/// # Panics
+/// It cannot, and this is CI.
+#[must_use]
+pub fn can_play(story: &str) -> bool {
+    let missing = if !nix::unistd::Uid::effective().is_root() {
+        Some("needs root".to_owned())
+    } else if let Some(file) = NEEDED.iter().find(|file| !Path::new(file).exists()) {
+        Some(format!("needs {file}; install openssh-server, openssh-client, login, libnss-extrausers"))
+    } else {
+        let unshared = Command::new("unshare").args(["--mount", "true"]).output();
+        unshared.map_or(true, |output| !output.status.success()).then(|| "may not unshare a mount namespace".to_owned())
+    };
+    let Some(missing) = missing else { return true };
+    let line = format!("{story}: {missing}");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "a story cannot run: {line}");
+    eprintln!("SKIPPED {line}");
+    if let Some(list) = std::env::var_os("TWINLOCK_SKIPPED") {
+        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{line}").unwrap();
+    }
+    false
+}
+
+const NEEDED: [&str; 4] = ["/usr/sbin/sshd", "/usr/bin/ssh", "/bin/login", "/var/lib/extrausers"];
+
+/// The host.
+pub struct Host {
+    folder: PathBuf,
+    keeper: Child,
+    sshd: Child,
+    port: u16,
+}
+
+/// What came of an ssh login.
+#[derive(Debug)]
+pub struct Session {
+    /// Whether a command ran on the host.
+    pub entered: bool,
+    /// What it printed.
+    pub output: String,
+    /// What the person was asked, a line each.
+    pub prompts: Vec<String>,
+}
+
+impl Host {
+    /// Starts sshd with the shipped drop-in, and before it `sshd_lines`, which win.
+    ///
+    /// # Panics
+    /// A part does not start.
+    #[must_use]
+    pub fn start(site: &Site, users: &[&str], sshd_lines: &str) -> Self {
+        let folder = site.path("host");
+        fs::create_dir(&folder).unwrap();
+        let port = free_port().port();
+        fill(&folder, site, users);
+        let keeper = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "/bin/bash"])
+            .arg(folder.join("setup"))
+            .arg(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("the host's folders", || folder.join("ready").exists());
+        configure_sshd(&folder, port, sshd_lines);
+        let sshd = inside(&keeper, &["/usr/sbin/sshd", "-D", "-f"])
+            .arg(folder.join("sshd_config"))
+            .arg("-E")
+            .arg(folder.join("sshd.log"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { folder, keeper, sshd, port }
+    }
+
+    /// Logs in with a real ssh client, which asks a helper for each answer.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh(&self, user: &str, methods: &str, password: &str, code: &str) -> Session {
+        fs::write(self.folder.join("password"), password).unwrap();
+        fs::write(self.folder.join("code"), code).unwrap();
+        fs::write(self.folder.join("asked"), "").unwrap();
+        let output = self.ssh_command(user, methods).output().unwrap();
+        self.session(&output)
+    }
+
+    /// Logs in with the key that root's account accepts.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_by_key(&self, user: &str) -> Session {
+        let mut command = self.ssh_command(user, "publickey");
+        let output = command.arg("-o").arg(format!("IdentityFile={}", self.folder.join("key").display())).output().unwrap();
+        self.session(&output)
+    }
+
+    fn ssh_command(&self, user: &str, methods: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command
+            .args(["40", "ssh", "-F", "none", "-p", &self.port.to_string()])
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .args(["-o", "NumberOfPasswordPrompts=1", "-o", &format!("PreferredAuthentications={methods}")])
+            .args(["-l", user, "127.0.0.1"])
+            .env("SSH_ASKPASS", self.folder.join("askpass"))
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("HOST_FOLDER", &self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn session(&self, output: &Output) -> Session {
+        let asked = fs::read_to_string(self.folder.join("asked")).unwrap_or_default();
+        Session {
+            entered: output.status.success(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+            prompts: asked.lines().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Logs in at a console of this host with login(1) and returns what the screen showed.
+    ///
+    /// # Panics
+    /// login cannot be run.
+    #[must_use]
+    pub fn console(&self, user: &str, answers: &[(&str, &str)]) -> String {
+        let keeper = self.keeper.id().to_string();
+        let login = format!("nsenter -t {keeper} -m /bin/login -p {user}");
+        let mut script = Command::new("timeout")
+            .args(["40", "script", "-q", "-e", "-c", &login, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut keyboard = script.stdin.take().unwrap();
+        let mut screen = script.stdout.take().unwrap();
+        let mut shown = String::new();
+        let mut read_from = 0;
+        for (prompt, answer) in answers {
+            while !shown[read_from..].contains(prompt) {
+                let mut chunk = [0; 1024];
+                let count = screen.read(&mut chunk).unwrap_or(0);
+                if count == 0 {
+                    return shown;
+                }
+                shown.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            }
+            read_from = shown.len();
+            keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+        drop(keyboard);
+        let _ = screen.read_to_string(&mut shown);
+        let _ = script.wait();
+        shown
+    }
+
+    /// What sshd logged.
+    #[must_use]
+    pub fn sshd_log(&self) -> String {
+        fs::read_to_string(self.folder.join("sshd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for child in [&mut self.sshd, &mut self.keeper] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn inside(keeper: &Child, arguments: &[&str]) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &keeper.id().to_string(), "-m"]).args(arguments);
+    command
+}
+
+fn wait_for(what: &str, ready: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !ready() {
+        assert!(Instant::now() < patience, "{what} did not come up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The files that the namespace puts over the machine's own.
+fn fill(folder: &Path, site: &Site, users: &[&str]) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let stacks = folder.join("pam.d");
+    fs::create_dir(&stacks).unwrap();
+    for from in ["/etc/pam.d".into(), shipped.join("pam.d")] {
+        for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            let module = format!("{} socket={}", module_path().display(), site.path("login.sock").display());
+            fs::write(stacks.join(file.file_name().unwrap()), text.replace("pam_twinlock.so", &module)).unwrap();
+        }
+    }
+    fs::write(folder.join("nsswitch.conf"), "passwd: files extrausers\ngroup: files extrausers\nshadow: files\n").unwrap();
+    let extra = folder.join("extrausers");
+    fs::create_dir(&extra).unwrap();
+    let passwd: String =
+        users.iter().zip(2001..).map(|(user, uid)| format!("{user}:x:{uid}:100::/tmp:/bin/sh\n")).collect();
+    fs::write(extra.join("passwd"), passwd).unwrap();
+    fs::write(extra.join("group"), "").unwrap();
+    let hashed = Command::new("openssl").args(["passwd", "-6", ROOT_PASSWORD]).output().unwrap();
+    let hash = String::from_utf8(hashed.stdout).unwrap();
+    let shadow: String = fs::read_to_string("/etc/shadow")
+        .unwrap()
+        .lines()
+        .map(|line| {
+            if line.starts_with("root:") { format!("root:{}:19000:0:99999:7:::\n", hash.trim()) } else { format!("{line}\n") }
+        })
+        .collect();
+    fs::write(folder.join("shadow"), shadow).unwrap();
+    script(
+        &folder.join("askpass"),
+        "#!/bin/sh\nprintf '%s\\n' \"$1\" >>\"$HOST_FOLDER/asked\"\ncase \"$1\" in *ode:*) cat \"$HOST_FOLDER/code\";; \
+         *) cat \"$HOST_FOLDER/password\";; esac\n",
+    );
+    script(
+        &folder.join("setup"),
+        "set -eu\nmount --bind \"$1/nsswitch.conf\" /etc/nsswitch.conf\nmount --bind \"$1/pam.d\" /etc/pam.d\n\
+         mount --bind \"$1/shadow\" /etc/shadow\nmount --bind \"$1/extrausers\" /var/lib/extrausers\nmkdir -p /run/sshd\n\
+         touch \"$1/ready\"\nexec sleep infinity\n",
+    );
+    // sshd and login run as other users from here on.
+    for (file, mode) in [("nsswitch.conf", 0o644), ("extrausers", 0o755), ("extrausers/passwd", 0o644), ("shadow", 0o640)] {
+        fs::set_permissions(folder.join(file), fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+fn configure_sshd(folder: &Path, port: u16, lines: &str) {
+    for key in ["host_key", "key"] {
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key)).output();
+        assert!(made.unwrap().status.success());
+    }
+    let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/sshd/50-twinlock.conf")).unwrap();
+    // sshd takes the first value it reads.
+    let config = format!(
+        "{lines}\n{shipped}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {key}\nPidFile none\nPermitRootLogin prohibit-password\n\
+         AuthorizedKeysFile {public}\nStrictModes no\nUseDNS no\nForceCommand echo entered as $(id -un)\n",
+        key = folder.join("host_key").display(),
+        public = folder.join("key.pub").display(),
+    );
+    fs::write(folder.join("sshd_config"), config).unwrap();
+}
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}

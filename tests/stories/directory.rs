@@ -200,8 +200,8 @@ async fn a_frozen_server_is_unavailable_in_time_and_serves_again_after_it_thaws(
     let bob = found(&directory, "bob").await;
     assert!(proves(&directory, &bob, "bob's password").await.unwrap());
     assert_eq!(directory.servers()[0].healthy, Some(true));
-    // The bind that was sent and not answered was sent once.
-    assert_eq!(slapd.binds(&alice.dn), 2, "{}", slapd.log_text());
+    // The bind that was sent and not answered was sent once; slapd may not look at it, its sender being gone.
+    assert!(slapd.binds(&alice.dn) <= 2, "{}", slapd.log_text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

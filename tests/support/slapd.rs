@@ -165,9 +165,23 @@ impl Slapd {
         String::from_utf8_lossy(&fs::read(self.log()).expect("slapd's log")).into_owned()
     }
 
-    /// Stops answering; connections are still accepted by the kernel.
+    /// Stops answering; connections are still accepted by the kernel. All its threads stand still on return.
+    ///
+    /// # Panics
+    /// It does not come to a halt.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
+        let Some(child) = &self.child else { return };
+        let threads = PathBuf::from(format!("/proc/{}/task", child.id()));
+        let stopped = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_none_or(|behind_name| behind_name.starts_with('T'))
+        };
+        let began = Instant::now();
+        while !fs::read_dir(&threads).expect("its threads").flatten().all(stopped) {
+            assert!(began.elapsed() < PATIENCE, "slapd did not freeze");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Goes on.

@@ -151,3 +151,7 @@ async fn sweep(pool: std::sync::Weak<Pool>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

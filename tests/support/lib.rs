@@ -5,7 +5,12 @@
 // A test that cannot set up what it needs has nothing better to do than to panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod client;
+pub mod host;
 pub mod ldap;
+pub mod pam;
 pub mod proxy;
+pub mod rsyslog;
+pub mod site;
 pub mod slapd;
 pub mod temp;

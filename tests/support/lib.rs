@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the stories share: the parts of a login that are not Twinlock, real ones.
+
+pub mod pam;

@@ -1,7 +1,7 @@
 //! What the stories share: real servers started for one test, and peers that misbehave on purpose. Nothing here is
 //! shipped. A part that is missing on the machine stops the test with the command that installs it.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 // A test that cannot set up what it needs has nothing better to do than to panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

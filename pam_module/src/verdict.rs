@@ -1,0 +1,31 @@
+//! The table from how an attempt ended to the PAM code the application sees (docs/contracts.md, "PAM codes").
+//!
+//! PAM_IGNORE is not in it: a stack whose other modules succeed would let somebody in without a proof.
+
+use pam::constants::PamResultCode;
+use twinlock_protocol::Phase;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// The daemon granted it and everything that goes with the grant is in place.
+    Granted,
+    /// The daemon denied it, or the module must: wrong arguments, a user name that changed under way.
+    Denied,
+    /// Nobody who may decide has decided.
+    Unavailable,
+    /// The application has no user name and could not ask for one.
+    Nameless,
+}
+
+/// The PAM code of `outcome` in `phase`.
+pub(crate) fn code(phase: Phase, outcome: Outcome) -> PamResultCode {
+    match (phase, outcome) {
+        (_, Outcome::Granted) => PamResultCode::PAM_SUCCESS,
+        (Phase::Authenticate, Outcome::Denied) => PamResultCode::PAM_AUTH_ERR,
+        (Phase::Account, Outcome::Denied) => PamResultCode::PAM_PERM_DENIED,
+        (_, Outcome::Unavailable) => PamResultCode::PAM_AUTHINFO_UNAVAIL,
+        (_, Outcome::Nameless) => PamResultCode::PAM_CONV_ERR,
+    }
+}

@@ -1,5 +1,7 @@
 //! What lies on the disk: configuration files and secrets that are missing, too open, too long or no files at all.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

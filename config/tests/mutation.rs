@@ -1,6 +1,8 @@
 //! Whatever happens to the file, reading it ends in a configuration or in problems, never in a panic, and no problem
 //! repeats what may be a secret.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use proptest::prelude::*;
 use std::path::Path;
 use twinlock_config::{parse, show};

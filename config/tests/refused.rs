@@ -1,5 +1,7 @@
 //! Every kind of mistake, one row each: what is changed in a valid file, and the one line that is printed for it.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 use std::path::Path;
 use twinlock_config::{Problems, parse};
 

@@ -102,6 +102,9 @@ pub(crate) async fn bind(
     if dn.is_empty() {
         return Err(DirectoryError::Unfit { dn: String::new(), what: "it has no name to bind as".into() });
     }
+    if deadline.instant() <= Instant::now() {
+        return Err(DirectoryError::unavailable("no time was left for a bind"));
+    }
     let lease = pool.lease(deadline).await?;
     match bind_on(lease, dn, password, deadline).await {
         Err(DirectoryError::Unavailable { bind_sent: false, .. }) if deadline.instant() > Instant::now() => {

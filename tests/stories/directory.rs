@@ -313,6 +313,27 @@ async fn a_wrong_service_password_is_said_and_not_tried_by_every_login() {
     assert!(error.to_string().contains("chmod o-rwx"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_answer_about_the_password_is_taken_for_one() {
+    let slapd = Slapd::start();
+    let alice = found(&over_ldaps(&slapd), "alice").await;
+    for code in 0..=128 {
+        let mut answer = BOUND;
+        answer[9] = code;
+        let negative = code > 127;
+        let url = format!("ldap://{}", peer(vec![answer.to_vec()], true));
+        let directory = Directory::new("main", &of(&slapd, url, TlsMode::None), true).unwrap();
+        let outcome = proves(&directory, &alice, "alice's password").await;
+        match code {
+            0 => assert_eq!(outcome, Ok(true)),
+            19 | 32 | 48 | 49 | 53 => assert_eq!(outcome, Ok(false), "{code}"),
+            _ => assert!(bind_sent(&outcome.unwrap_err()), "{code}"),
+        }
+        let demoted = matches!(code, 51 | 52) || negative;
+        assert_eq!(directory.servers()[0].healthy, Some(!demoted), "{code}");
+    }
+}
+
 /// A peer that reads each request and answers it with the next of `answers`, then closes or falls silent.
 fn peer(answers: Vec<Vec<u8>>, then_silent: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

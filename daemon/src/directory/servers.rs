@@ -21,6 +21,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often one is that refuses the service account: less often than directories lock an account for.
 const LOOK_AGAIN_REFUSED: Duration = Duration::from_secs(600);
 
+/// A caller's deadline that ends a wait earlier than this says nothing about a server.
+pub(crate) const TELLING: Duration = Duration::from_secs(1);
+
 /// Whom searches are made as.
 pub(crate) enum Identity {
     /// Over ldapi as the daemon's own uid (SASL EXTERNAL), elsewhere anonymously: without a bind.
@@ -175,10 +178,17 @@ impl Servers {
                 reasons.push(self.said(origin, &why));
                 continue;
             }
+            let began = Instant::now();
             match self.open_to(server, purpose, deadline).await {
                 Ok(link) => {
                     self.answered(origin);
                     return Ok((link, origin));
+                }
+                Err(NotOpened::Failed(_))
+                    if deadline.instant() <= Instant::now() && began.elapsed() < TELLING =>
+                {
+                    reasons.push(self.said(origin, "no time was left for a connection"));
+                    break;
                 }
                 Err(not_opened) => {
                     let why = not_opened.why().to_owned();

@@ -294,19 +294,44 @@ async fn two_hundred_passwords_at_once_are_each_proved_by_one_bind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_service_password_is_said() {
+async fn a_wrong_service_password_is_said_and_not_tried_by_every_login() {
     let slapd = Slapd::start();
     let dir = TempDir::new("password");
     let file = dir.path().join("wrong");
     std::fs::write(&file, "not it\n").unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let settings = settings(&[slapd.ldaps_url()], TlsMode::Ldaps, slapd.authority(), file.clone());
-    let error =
-        Directory::new("main", &settings, true).unwrap().find(&name("alice"), soon()).await.unwrap_err();
-    assert!(error.to_string().contains("check bind_dn and bind_password"), "{error}");
+    let directory = Directory::new("main", &settings, true).unwrap();
+    for _ in 0..5 {
+        let error = directory.find(&name("alice"), soon()).await.unwrap_err();
+        assert!(error.to_string().contains("check bind_dn and bind_password"), "{error}");
+    }
+    assert_eq!(slapd.binds(SERVICE_DN), 1, "a directory would lock the service account");
+    assert_eq!(directory.servers()[0].healthy, Some(false));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let error = Directory::new("main", &settings, true).unwrap_err();
     assert!(error.to_string().contains("chmod o-rwx"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_answer_about_the_password_is_taken_for_one() {
+    let slapd = Slapd::start();
+    let alice = found(&over_ldaps(&slapd), "alice").await;
+    for code in 0..=128 {
+        let mut answer = BOUND;
+        answer[9] = code;
+        let negative = code > 127;
+        let url = format!("ldap://{}", peer(vec![answer.to_vec()], true));
+        let directory = Directory::new("main", &of(&slapd, url, TlsMode::None), true).unwrap();
+        let outcome = proves(&directory, &alice, "alice's password").await;
+        match code {
+            0 => assert_eq!(outcome, Ok(true)),
+            19 | 32 | 48 | 49 | 53 => assert_eq!(outcome, Ok(false), "{code}"),
+            _ => assert!(bind_sent(&outcome.unwrap_err()), "{code}"),
+        }
+        let demoted = matches!(code, 51 | 52) || negative;
+        assert_eq!(directory.servers()[0].healthy, Some(!demoted), "{code}");
+    }
 }
 
 /// A peer that reads each request and answers it with the next of `answers`, then closes or falls silent.

@@ -2,12 +2,12 @@
 //! part of a filter (RFC 4515).
 
 use super::pool::{Lease, Pool};
+use super::servers::TELLING;
 use super::{Account, DirectoryError};
 use crate::attempt::Deadline;
 use ldap3::result::SearchResult;
 use ldap3::{LdapError, Scope, SearchEntry, SearchOptions, ldap_escape};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use twinlock_policy::{AccountId, GroupName, Username};
 
@@ -17,9 +17,6 @@ mod code {
     pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
     pub(super) const NO_SUCH_OBJECT: u32 = 32;
 }
-
-/// A time-out shorter than this says nothing about a server.
-pub(crate) const TELLING: Duration = Duration::from_secs(1);
 
 /// What is searched where.
 pub(crate) struct Lookup {

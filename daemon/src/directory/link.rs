@@ -87,6 +87,8 @@ impl Drop for Link {
     }
 }
 
+const CLOSED: &str = "it closed the connection";
+
 /// Moves bytes both ways until either side ends. The reason is noted before `ldap3` can see the end.
 async fn pump(peer: Peer, mut far: UnixStream, watch: Arc<Watch>) {
     let (from_peer, to_peer) = tokio::io::split(peer);
@@ -96,7 +98,9 @@ async fn pump(peer: Peer, mut far: UnixStream, watch: Arc<Watch>) {
         end = inward(from_peer, to_us, &watch) => end,
     };
     let _ = watch.end.set(match end {
-        Ok(()) => "it closed the connection".into(),
+        Ok(()) => CLOSED.into(),
+        // TLS calls it so where the session was not ended before the connection.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => CLOSED.into(),
         Err(error) => error.to_string(),
     });
 }

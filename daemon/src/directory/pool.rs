@@ -121,9 +121,14 @@ impl Lease {
         &self.pool.servers
     }
 
+    /// What the server did, with its URL.
+    pub(crate) fn said(&self, what: &str) -> String {
+        self.pool.servers.said(self.origin, what)
+    }
+
     /// The server did not do what it should: it is tried last from now on. Gives the reason with the server's URL.
     pub(crate) fn failed(self, why: String) -> String {
-        let said = self.pool.servers.said(self.origin, &why);
+        let said = self.said(&why);
         self.pool.servers.failed(self.origin, why);
         said
     }

@@ -3,8 +3,8 @@
 //! A password that is empty, too long, not UTF-8 or holds a NUL byte is wrong without a bind: an empty one would be
 //! an unauthenticated bind, which permissive directories grant (RFC 4513, 5.1.2).
 
-use super::find::TELLING;
 use super::pool::{Lease, Pool};
+use super::servers::TELLING;
 use super::{Account, DirectoryError};
 use crate::attempt::{AttemptId, Deadline};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ const LONGEST_PASSWORD: usize = 511;
 /// Result codes of RFC 4511 that say something about a password.
 mod code {
     pub(super) const SUCCESS: u32 = 0;
+    pub(super) const STRONGER_AUTH_REQUIRED: u32 = 8;
+    pub(super) const CONFIDENTIALITY_REQUIRED: u32 = 13;
     pub(super) const CONSTRAINT_VIOLATION: u32 = 19;
     pub(super) const NO_SUCH_OBJECT: u32 = 32;
     pub(super) const INAPPROPRIATE_AUTHENTICATION: u32 = 48;
@@ -102,6 +104,9 @@ pub(crate) async fn bind(
     if dn.is_empty() {
         return Err(DirectoryError::Unfit { dn: String::new(), what: "it has no name to bind as".into() });
     }
+    if deadline.instant() <= Instant::now() {
+        return Err(DirectoryError::unavailable("no time was left for a bind"));
+    }
     let lease = pool.lease(deadline).await?;
     match bind_on(lease, dn, password, deadline).await {
         Err(DirectoryError::Unavailable { bind_sent: false, .. }) if deadline.instant() > Instant::now() => {
@@ -140,7 +145,17 @@ async fn bind_on(
             busy @ (code::BUSY | code::UNAVAILABLE) => {
                 unavailable(lease.failed(format!("it is too busy for a bind (result code {busy})")), true)
             }
-            other => unavailable(lease.failed(format!("it answers a bind with result code {other}")), true),
+            // It may be about this entry only, so the server keeps its rank; the connection is not used again.
+            other => {
+                let hint = match other {
+                    code::STRONGER_AUTH_REQUIRED | code::CONFIDENTIALITY_REQUIRED => {
+                        "; it wants TLS, see tls.mode"
+                    }
+                    _ => "",
+                };
+                let said = format!("it answers a bind with result code {other}{hint}");
+                unavailable(lease.said(&said), true)
+            }
         },
         Some(Err(error)) => {
             let bind_sent = !lease.link.certainly_sent_nothing_since(before);

@@ -1,7 +1,8 @@
 //! The servers of one directory, ranked by health, and opening a connection to the best of them.
 //!
 //! A server that failed is tried last until a look at it in the background finds it well again, so that a dead one
-//! costs the login that found out and no other.
+//! costs the login that found out and no other. One that refuses the service account is not asked to bind it again
+//! by every login: the directory would lock that account.
 
 use super::endpoint::Endpoint;
 use super::link::Link;
@@ -16,6 +17,12 @@ use zeroize::Zeroizing;
 
 /// How often a failed server is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often one is that refuses the service account: less often than directories lock an account for.
+const LOOK_AGAIN_REFUSED: Duration = Duration::from_secs(600);
+
+/// A caller's deadline that ends a wait earlier than this says nothing about a server.
+pub(crate) const TELLING: Duration = Duration::from_secs(1);
 
 /// Whom searches are made as.
 pub(crate) enum Identity {
@@ -64,7 +71,25 @@ struct Health {
     failed_at: Option<Instant>,
     /// Counts failures: a connection from before the last one is not used again.
     failures: u64,
+    /// It refuses the service account, and what it said.
+    refused: Option<String>,
     looked_after: bool,
+}
+
+/// Why a server was not opened.
+enum NotOpened {
+    /// It is not there, or not in order.
+    Failed(String),
+    /// It refuses the service account.
+    Refused(String),
+}
+
+impl NotOpened {
+    fn why(&self) -> &str {
+        match self {
+            Self::Failed(why) | Self::Refused(why) => why,
+        }
+    }
 }
 
 /// Which server a connection leads to, and since which of its failures.
@@ -88,8 +113,8 @@ impl Servers {
             ServerStatus {
                 directory: self.directory.clone(),
                 url: server.url.clone(),
-                healthy: health.well,
-                error: health.error.clone(),
+                healthy: if health.refused.is_some() { Some(false) } else { health.well },
+                error: health.refused.clone().or_else(|| health.error.clone()),
             }
         };
         self.list.iter().map(status).collect()
@@ -149,14 +174,33 @@ impl Servers {
                 break;
             }
             let Some(server) = self.list.get(place) else { continue };
-            let origin = Origin { place, failures: lock(&server.health).failures };
+            let (failures, refused) = {
+                let health = lock(&server.health);
+                (health.failures, health.refused.clone())
+            };
+            let origin = Origin { place, failures };
+            if let Some(why) = refused.filter(|_| purpose == Purpose::Search) {
+                reasons.push(self.said(origin, &why));
+                continue;
+            }
+            let began = Instant::now();
             match self.open_to(server, purpose, deadline).await {
                 Ok(link) => {
                     self.answered(origin);
                     return Ok((link, origin));
                 }
-                Err(why) => {
+                Err(NotOpened::Failed(_))
+                    if deadline.instant() <= Instant::now() && began.elapsed() < TELLING =>
+                {
+                    reasons.push(self.said(origin, "no time was left for a connection"));
+                    break;
+                }
+                Err(not_opened) => {
+                    let why = not_opened.why().to_owned();
                     reasons.push(self.said(origin, &why));
+                    if let NotOpened::Refused(why) = not_opened {
+                        lock(&server.health).refused = Some(why);
+                    }
                     self.failed(origin, why);
                 }
             }
@@ -172,23 +216,58 @@ impl Servers {
         places
     }
 
-    async fn open_to(&self, server: &Server, purpose: Purpose, deadline: Deadline) -> Result<Link, String> {
+    /// How long to wait before the next look.
+    fn pause(&self, place: usize) -> Option<Duration> {
+        let health = lock(&self.list.get(place)?.health);
+        Some(if health.refused.is_some() { LOOK_AGAIN_REFUSED } else { LOOK_AGAIN })
+    }
+
+    /// Whether a failed server is well again.
+    async fn look(&self, place: usize) -> bool {
+        let Some(server) = self.list.get(place) else { return true };
+        let deadline = Deadline::within(self.connect_timeout.saturating_add(self.timeout));
+        let looked = match self.open_to(server, Purpose::Search, deadline).await {
+            Ok(mut link) => deadline.bound(ping(&mut link)).await.map_or_else(
+                || Err(NotOpened::Failed("it does not answer".into())),
+                |answer| answer.map_err(NotOpened::Failed),
+            ),
+            Err(not_opened) => Err(not_opened),
+        };
+        let mut health = lock(&server.health);
+        match looked {
+            Ok(()) => {
+                *health = Health { well: Some(true), failures: health.failures, ..Health::default() };
+                return true;
+            }
+            Err(NotOpened::Refused(why)) => (health.well, health.refused) = (Some(false), Some(why)),
+            Err(NotOpened::Failed(why)) => (health.well, health.error) = (Some(false), Some(why)),
+        }
+        false
+    }
+
+    async fn open_to(
+        &self,
+        server: &Server,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Link, NotOpened> {
         let peer = transport::connect(&server.endpoint, deadline.at_most(self.connect_timeout))
             .await
-            .map_err(|error| error.to_string())?;
-        let mut link = Link::over(peer).await.map_err(|error| error.to_string())?;
+            .map_err(|error| NotOpened::Failed(error.to_string()))?;
+        let mut link = Link::over(peer).await.map_err(|error| NotOpened::Failed(error.to_string()))?;
         if purpose == Purpose::Search {
+            let late = || NotOpened::Failed("it did not answer the service account's bind in time".into());
             let bound = deadline.at_most(self.timeout).bound(self.bind(&mut link, &server.endpoint)).await;
-            bound.unwrap_or_else(|| Err("it did not answer the service account's bind in time".into()))?;
+            bound.ok_or_else(late)??;
         }
         Ok(link)
     }
 
     /// The service's own bind. An empty DN or password never becomes one.
-    async fn bind(&self, link: &mut Link, endpoint: &Endpoint) -> Result<(), String> {
+    async fn bind(&self, link: &mut Link, endpoint: &Endpoint) -> Result<(), NotOpened> {
         let (answer, who) = match (&self.identity, endpoint) {
             (Identity::Service { dn, password }, _) if dn.is_empty() || password.is_empty() => {
-                return Err("bind_dn or bind_password is empty".into());
+                return Err(NotOpened::Refused("bind_dn or bind_password is empty".into()));
             }
             (Identity::Service { dn, password }, _) => {
                 (link.ldap().simple_bind(dn, password).await, dn.as_str())
@@ -198,11 +277,13 @@ impl Servers {
             }
             (Identity::Own, Endpoint::Tcp { .. }) => return Ok(()),
         };
-        let answer = answer.map_err(|error| link.end(error))?;
+        let answer = answer.map_err(|error| NotOpened::Failed(link.end(error)))?;
         match answer.rc {
             0 => Ok(()),
-            49 => Err(format!("it refuses {who}; check bind_dn and bind_password")),
-            code => Err(format!("it answers the bind of {who} with result code {code}")),
+            49 => Err(NotOpened::Refused(format!(
+                "it refuses {who}; check bind_dn and bind_password; it is asked again in 10 minutes, or after a restart"
+            ))),
+            code => Err(NotOpened::Failed(format!("it answers the bind of {who} with result code {code}"))),
         }
     }
 }
@@ -217,27 +298,10 @@ pub(crate) async fn ping(link: &mut Link) -> Result<(), String> {
 
 /// Looks at a failed server until it is well again.
 async fn look_after(servers: std::sync::Weak<Servers>, place: usize) {
-    loop {
-        tokio::time::sleep(LOOK_AGAIN).await;
+    while let Some(pause) = servers.upgrade().and_then(|servers| servers.pause(place)) {
+        tokio::time::sleep(pause).await;
         let Some(servers) = servers.upgrade() else { return };
-        let Some(server) = servers.list.get(place) else { return };
-        let looked = async {
-            let deadline = Deadline::within(servers.connect_timeout.saturating_add(servers.timeout));
-            let mut link = servers.open_to(server, Purpose::Search, deadline).await?;
-            deadline.bound(ping(&mut link)).await.unwrap_or_else(|| Err("it does not answer".into()))
-        };
-        let looked: Result<(), String> = looked.await;
-        let mut health = lock(&server.health);
-        match looked {
-            Ok(()) => {
-                (health.well, health.error, health.failed_at) = (Some(true), None, None);
-            }
-            Err(why) => {
-                (health.well, health.error) = (Some(false), Some(why));
-            }
-        }
-        if health.failed_at.is_none() {
-            health.looked_after = false;
+        if servers.look(place).await {
             return;
         }
     }

@@ -23,8 +23,6 @@ pub enum SetupError {
     },
     /// The service account's password.
     BindPassword {
-        /// Where it should be.
-        place: String,
         /// What is wrong, and the remedy.
         what: String,
     },
@@ -46,7 +44,7 @@ impl fmt::Display for SetupError {
                 "tls.ca {}: {what}; name a PEM file of the authorities that sign the directory's certificate",
                 file.display()
             ),
-            Self::BindPassword { place, what } => write!(f, "bind_password in {place}: {what}"),
+            Self::BindPassword { what } => write!(f, "bind_password: {what}"),
             Self::Key { key, what } => write!(f, "{key}: {what}"),
         }
     }

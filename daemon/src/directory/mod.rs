@@ -101,10 +101,7 @@ impl Directory {
             (Some(_), None) => return Err(key("bind_password", "bind_dn needs one; name a file")),
             (None, Some(_)) => return Err(key("bind_dn", "bind_password needs one")),
         };
-        let user_filter = settings
-            .user_filter
-            .clone()
-            .unwrap_or_else(|| "(&(objectClass=posixAccount)(uid={user}))".into());
+        let user_filter = settings.user_filter().to_owned();
         if !user_filter.contains("{user}") || ldap3::parse_filter(user_filter.replace("{user}", "x")).is_err()
         {
             return Err(key("user_filter", "it must be an LDAP filter (RFC 4515) with {user} in it"));

@@ -20,7 +20,13 @@ const DECIDING: Duration = Duration::from_secs(15);
 
 /// Answers one account phase. A login that was just granted shows its ticket: it is recognised once, and not recorded
 /// twice.
-pub async fn account(house: &House, id: AttemptId, caller: &Caller, ticket: Option<&Secret>, dialogue: Dialogue) {
+pub async fn account(
+    house: &House,
+    id: AttemptId,
+    caller: &Caller,
+    ticket: Option<&Secret>,
+    dialogue: Dialogue,
+) {
     let started = Instant::now();
     if ticket.is_some_and(|ticket| house.tickets.redeem(ticket, &caller.bearer())) {
         return dialogue.conclude(Verdict::Grant { ticket: None, authtok: None }).await;

@@ -8,6 +8,7 @@ use crate::directory::Account;
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::{Confirmation, NewAuthenticator, StoreError};
+use crate::totp::{Label, Seed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,7 +16,9 @@ use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use twinlock_control::{Enrolled, ErrorKind, LaneReport, MAX_LINE, Reply, Request, Status, UserReport};
+use twinlock_control::{
+    Enrolled, ErrorKind, LaneReport, MAX_LINE, Reply, Request, SecretText, Status, UserReport,
+};
 use twinlock_policy::{Username, check};
 use twinlock_protocol::Secret;
 
@@ -25,7 +28,12 @@ const CONNECTIONS: usize = 32;
 const PER_REQUEST: Duration = Duration::from_secs(15);
 
 /// Serves until `stop` changes.
-pub async fn serve(house: Arc<House>, listener: UnixListener, started: Instant, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    house: Arc<House>,
+    listener: UnixListener,
+    started: Instant,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -71,14 +79,18 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
     }
     let request = match serde_json::from_slice(line) {
         Ok(request) => request,
-        Err(error) => return wrong(&format!("the daemon does not know this request: line 1, column {}", error.column())),
+        Err(error) => {
+            return wrong(&format!(
+                "the daemon does not know this request: line 1, column {}",
+                error.column()
+            ));
+        }
     };
     let answered = match request {
         Request::Status {} => status(house, started).await,
         Request::UserShow { user } => user_show(house, &user).await,
         Request::Enroll { user, label, seed, active } => {
-            let new = NewAuthenticator { label, seed: seed.map(|seed| Secret::copy_of(seed.expose().as_bytes())), active };
-            enroll(house, peer, &user, new).await
+            enroll(house, peer, &user, &label, seed.as_ref(), active).await
         }
         Request::Confirm { user, code } => {
             confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
@@ -88,7 +100,7 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
 }
 
 async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
-    let totals = house.store.totals(house.tarpit.limits(), house.clock.now()).await.map_err(|error| of_store(&error))?;
+    let totals = house.store.totals(house.clock.now()).await.map_err(|error| of_store(&error))?;
     let verdicts = |verdict| house.counts.number(verdict);
     Ok(Reply::Status(Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -96,7 +108,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         config: house.config_path.display().to_string(),
         servers: house.directory.servers(),
         accounts_enrolled: totals.accounts_enrolled,
-        authenticators_pending: totals.authenticators_pending,
+        authenticators_pending: totals.pending,
         lanes_closed: totals.lanes_closed,
         prefixes_closed: house.tarpit.prefixes_closed(),
         attempts_running: house.counts.running(),
@@ -113,8 +125,8 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
     let now = house.clock.now();
     let limits = house.tarpit.limits();
     let authenticators = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
-    let lanes = house.store.lanes(&account.id).await.map_err(|error| of_store(&error))?;
-    let known = house.store.known_from(&account.id).await.map_err(|error| of_store(&error))?;
+    let lanes = house.store.lanes(&account.id, *limits, now).await.map_err(|error| of_store(&error))?;
+    let known = house.store.known_from(&account.id, now).await.map_err(|error| of_store(&error))?;
     let refused = why_refused(house, &account);
     let directory = account.id.as_str().split(':').next().unwrap_or_default().to_owned();
     Ok(Reply::User(UserReport {
@@ -129,7 +141,13 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
             .map(|(key, lane)| LaneReport {
                 lane: key.to_string(),
                 failures: lane.counted(limits, now.lane),
-                closed_for_s: lane.not_before.since(now.lane).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+                closed_for_s: lane
+                    .not_before
+                    .since(now.lane)
+                    .as_millis()
+                    .div_ceil(1000)
+                    .try_into()
+                    .unwrap_or(u64::MAX),
             })
             .collect(),
         known_from: known.iter().map(ToString::to_string).collect(),
@@ -146,39 +164,66 @@ fn why_refused(house: &House, account: &Account) -> Option<String> {
     Some(format!("uidNumber {uid} is below 1000 or one that systemd hands out; give the entry another"))
 }
 
-async fn enroll(house: &House, peer: &UCred, user: &str, new: NewAuthenticator) -> Result<Reply, Reply> {
-    if new.active && new.seed.is_none() {
-        return Err(wrong("an authenticator can be active at once only if its seed is given"));
-    }
+async fn enroll(
+    house: &House,
+    peer: &UCred,
+    user: &str,
+    label: &str,
+    seed: Option<&SecretText>,
+    active: bool,
+) -> Result<Reply, Reply> {
+    let seed = match seed {
+        Some(seed) => Seed::from_base32(seed.expose()).map_err(|error| wrong(&error.to_string()))?,
+        None if active => {
+            return Err(wrong("an authenticator can be active at once only if its seed is given"));
+        }
+        None => Seed::random().map_err(|error| unavailable(&error.to_string()))?,
+    };
+    let label = Label::new(label).map_err(|error| wrong(&error.to_string()))?;
     let account = find(house, user).await?;
     if let Some(why) = why_refused(house, &account) {
         return Err(no(&format!("{user} could not log in anyway: {why}")));
     }
-    let active = new.active;
+    let new = NewAuthenticator { label, seed, active };
     let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
-    let (report, uri) = made.map_err(|error| of_store(&error))?;
-    record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &report.label);
-    Ok(Reply::Enrolled(Enrolled { account: account.name.to_string(), authenticator: report, uri }))
+    let made = made.map_err(|error| of_store(&error))?;
+    record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &made.report.label);
+    Ok(Reply::Enrolled(Enrolled {
+        account: account.name.to_string(),
+        authenticator: made.report,
+        uri: made.uri,
+    }))
 }
 
 async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
     let account = find(house, user).await?;
-    let outcome = house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
+    let outcome =
+        house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
     match outcome {
         Confirmation::Confirmed(report) => {
             record(house, peer, "enrolled", &account, &report.label);
             Ok(Reply::Confirmed(report))
         }
-        Confirmation::WrongCode => Err(no("that is not the authenticator's code; check the phone's clock and try again")),
-        Confirmation::NothingPending => {
-            Err(no(&format!("{user} has no authenticator waiting to be confirmed; make one with: twinlock enroll {user}")))
+        Confirmation::WrongCode { tries_left: 0 } => {
+            Err(no(&format!("that is not its code either; begin anew with: twinlock enroll {user}")))
         }
+        Confirmation::WrongCode { .. } => {
+            Err(no("that is not the authenticator's code; check the phone's clock and try again"))
+        }
+        Confirmation::NothingPending => Err(no(&format!(
+            "{user} has no authenticator waiting to be confirmed; make one with: twinlock enroll {user}"
+        ))),
     }
 }
 
 fn record(house: &House, peer: &UCred, word: &str, account: &Account, label: &str) {
     let by = format!("uid {}", peer.uid());
-    let fields = [("by", by.as_str()), ("user", account.name.as_str()), ("account", account.id.as_str()), ("label", label)];
+    let fields = [
+        ("by", by.as_str()),
+        ("user", account.name.as_str()),
+        ("account", account.id.as_str()),
+        ("label", label),
+    ];
     house.auditor.event(&event_line(word, &fields));
 }
 

@@ -195,7 +195,9 @@ mod tests {
         let module = tokio::spawn(async move {
             let mut peer = Dialogue::new(theirs);
             for answer in answers {
-                let Ok(Message::Ask { echo: false, .. }) = peer.read(Deadline::within(OPENING)).await else { return };
+                let Ok(Message::Ask { echo: false, .. }) = peer.read(Deadline::within(OPENING)).await else {
+                    return;
+                };
                 peer.send(&Message::Answer(Answer::Typed(Secret::new(answer)))).await.unwrap();
             }
             // Stays to the end, so that a missing answer is a hang-up and not a lost race.
@@ -214,7 +216,10 @@ mod tests {
     #[tokio::test]
     async fn two_prompts_give_two_answers() {
         let answers = collected(BOTH, &[b"pw", b"123456"]).await.unwrap();
-        assert_eq!(answers, Answers::Separate { password: Some(secret(b"pw")), code: Some(secret(b"123456")) });
+        assert_eq!(
+            answers,
+            Answers::Separate { password: Some(secret(b"pw")), code: Some(secret(b"123456")) }
+        );
     }
 
     #[tokio::test]
@@ -233,7 +238,9 @@ mod tests {
 
     #[tokio::test]
     async fn sshds_marker_is_recognised_whole_cut_or_repeated_and_nothing_else_is() {
-        for marker in [b"\x08".as_slice(), b"\x08\n", b"\x08\n\r", b"\x08\n\r\x7f", b"\x08\n\r\x7fINCORRECT\x08\n"] {
+        for marker in
+            [b"\x08".as_slice(), b"\x08\n", b"\x08\n\r", b"\x08\n\r\x7f", b"\x08\n\r\x7fINCORRECT\x08\n"]
+        {
             assert_eq!(collected(BOTH, &[marker, marker]).await.unwrap(), Answers::SshdMarker);
             assert_eq!(collected(BOTH, &[b"pw", marker]).await.unwrap(), Answers::SshdMarker);
         }

@@ -35,7 +35,12 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The path is in use, or cannot be bound.
 pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there; stop it first")),
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another daemon listens there; stop it first",
+            ));
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
         Err(_) => {}
     }
@@ -81,7 +86,8 @@ async fn attempt(house: &Arc<House>, peer: UCred, stream: UnixStream) {
     let Ok(id) = AttemptId::random() else { return };
     let (phase, ticket) = (begin.phase, begin.ticket.clone());
     let reader = Arc::clone(house);
-    let Ok(caller) = tokio::task::spawn_blocking(move || Caller::new(&reader.policy, &peer, &begin)).await else {
+    let Ok(caller) = tokio::task::spawn_blocking(move || Caller::new(&reader.policy, &peer, &begin)).await
+    else {
         return;
     };
     let _running = house.counts.run();

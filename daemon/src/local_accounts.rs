@@ -74,7 +74,15 @@ mod tests {
 
     #[test]
     fn system_uids_are_not_for_people() {
-        for (uid, fit) in [(0, false), (999, false), (1000, true), (61_183, true), (61_184, false), (65_519, false), (65_520, true)] {
+        for (uid, fit) in [
+            (0, false),
+            (999, false),
+            (1000, true),
+            (61_183, true),
+            (61_184, false),
+            (65_519, false),
+            (65_520, true),
+        ] {
             assert_eq!(is_uid_for_people(uid), fit, "{uid}");
         }
     }

@@ -95,12 +95,15 @@ async fn judge(
     let factors = allowed_factors(&plan)?;
     let typed = Typed::sorted(answers, factors);
 
-    let charge = house.tarpit.charge(&tried, &account, typed.code).await.map_err(|refused| refused.decision())?;
+    let charge =
+        house.tarpit.charge(&tried, &account, typed.code).await.map_err(|refused| refused.decision())?;
     let code = code_of(&charge, record);
     let (password, authtok) = typed.password.split(code.length);
     let proved = match code.denial.filter(|_| factors.code) {
         Some(reason) => Err(Decision::Deny(reason)),
-        None if factors.password => prove(house, id, &account, &password, tried.deadline, record).await.map(Some),
+        None if factors.password => {
+            prove(house, id, &account, &password, tried.deadline, record).await.map(Some)
+        }
         None => Ok(None),
     };
     let decision = match proved {

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinlock_config::{Loaded, Problem, Problems};
-use twinlock_policy::lane::LaneLimits;
+use twinlock_policy::lane::{LaneLimits, LaneTime};
 use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
@@ -38,28 +38,38 @@ pub fn read(path: &Path) -> Result<(Loaded, Policy), Problems> {
 ///
 /// # Errors
 /// A [`Problem`] that names the key and the remedy.
-pub fn build(loaded: Loaded, policy: Policy, local_accounts: LocalAccounts) -> Result<(House, JoinHandle<()>), Problem> {
+pub fn build(
+    loaded: Loaded,
+    policy: Policy,
+    local_accounts: LocalAccounts,
+) -> Result<(House, JoinHandle<()>), Problem> {
     let config = loaded.config.clone();
     let at = |key: &str, error: &dyn std::fmt::Display| loaded.problem_at(key, error.to_string(), None);
     let Some((name, settings)) = config.directory.first() else {
         return Err(loaded.problem_at("directory", "no directory is named", None));
     };
     let wants_groups = config.rule.iter().any(|rule| rule.groups.is_some());
-    let directory =
-        Directory::new(name, settings, wants_groups).map_err(|error| at(&format!("directory.{name}"), &error))?;
+    let directory = Directory::new(name, settings, wants_groups)
+        .map_err(|error| at(&format!("directory.{name}"), &error))?;
     let key = config.store.key.read().map_err(|error| at("store.key", &error))?;
     let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
     let limits = LaneLimits::new(&config.tarpit);
-    let (store, resumed) =
-        Store::open(&config.store.path, key, &config.totp, &limits).map_err(|error| at("store.path", &error))?;
+    let wall = Clock::system(LaneTime::default()).now().wall;
+    let (store, resumed) = Store::open(&config.store.path, key, &config.totp, &limits, wall)
+        .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time);
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
     if resumed.crashed_charges > 0 {
         auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
     }
-    let tarpit =
-        Tarpit::new(&config.tarpit, config.totp.window_steps, store.clone(), clock.clone(), &resumed.known_pairs);
+    let tarpit = Tarpit::new(
+        &config.tarpit,
+        config.totp.window_steps,
+        store.clone(),
+        clock.clone(),
+        &resumed.known_pairs,
+    );
     let house = House {
         config_path: loaded.file().to_owned(),
         config,

@@ -41,7 +41,8 @@ impl Tickets {
             tickets.retain(|_, (_, issued)| now.duration_since(*issued) < LIFE);
         }
         if tickets.len() >= CAPACITY
-            && let Some(oldest) = tickets.iter().min_by_key(|(_, (_, issued))| *issued).map(|(number, _)| *number)
+            && let Some(oldest) =
+                tickets.iter().min_by_key(|(_, (_, issued))| *issued).map(|(number, _)| *number)
         {
             tickets.remove(&oldest);
         }

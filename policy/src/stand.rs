@@ -7,40 +7,29 @@ use crate::source::{Prefix, Source};
 use std::fmt;
 use std::net::IpAddr;
 
-/// One counter of an account.
+/// A lane of an account. Its text form is the database key: it must not change, and no two lanes share one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LaneKey {
-    /// Everybody who comes from nowhere in particular: one for the whole account.
+    /// The one for every place the account does not know.
     Unfamiliar,
-    /// A prefix from which the account has met its rule before.
+    /// That of a known pair.
     Known(Prefix),
-    /// A named network.
+    /// That of a named network.
     Network(LocationName),
-    /// This host's consoles, by the user who invoked su or sudo; empty at a login prompt.
+    /// This host's consoles, by the invoking user; empty if nobody invoked it.
     Local(String),
 }
 
 impl LaneKey {
-    /// The form under which it is stored; [`LaneKey::parse`] reads it back.
+    /// Reads the text form back.
     #[must_use]
-    pub fn to_key(&self) -> String {
-        match self {
-            Self::Unfamiliar => "unfamiliar".into(),
-            Self::Known(prefix) => format!("known:{prefix}"),
-            Self::Network(name) => format!("network:{name}"),
-            Self::Local(user) => format!("local:{user}"),
-        }
-    }
-
-    /// Reads [`LaneKey::to_key`]'s form.
-    #[must_use]
-    pub fn parse(key: &str) -> Option<Self> {
-        if key == "unfamiliar" {
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "unfamiliar" {
             return Some(Self::Unfamiliar);
         }
-        match key.split_once(':')? {
-            ("known", prefix) => Prefix::try_from(prefix.to_owned()).ok().map(Self::Known),
-            ("network", name) => Some(Self::Network(LocationName::new(name))),
+        match text.split_once(' ')? {
+            ("from", prefix) => Prefix::try_from(prefix.to_owned()).ok().map(Self::Known),
+            ("in", location) => Some(Self::Network(LocationName::new(location))),
             ("local", user) => Some(Self::Local(user.to_owned())),
             _ => None,
         }
@@ -49,7 +38,12 @@ impl LaneKey {
 
 impl fmt::Display for LaneKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_key())
+        match self {
+            Self::Unfamiliar => f.write_str("unfamiliar"),
+            Self::Known(prefix) => write!(f, "from {prefix}"),
+            Self::Network(location) => write!(f, "in {location}"),
+            Self::Local(user) => write!(f, "local {user}"),
+        }
     }
 }
 
@@ -90,24 +84,34 @@ impl Stand {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_lane() -> impl Strategy<Value = LaneKey> {
+        prop_oneof![
+            Just(LaneKey::Unfamiliar),
+            any::<std::net::IpAddr>().prop_map(|address| LaneKey::Known(Prefix::of(address))),
+            ".*".prop_map(|name| LaneKey::Network(LocationName::new(name))),
+            ".*".prop_map(LaneKey::Local),
+            "(from|in|local|unfamiliar) .*".prop_map(LaneKey::Local),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_lane_reads_back_as_itself_so_no_two_share_a_key(lane in any_lane()) {
+            prop_assert_eq!(LaneKey::parse(&lane.to_string()), Some(lane));
+        }
+    }
 
     #[test]
-    fn every_lane_is_stored_under_a_key_of_its_own() {
-        let lanes = [
-            LaneKey::Unfamiliar,
-            LaneKey::Known(Prefix::of("192.0.2.1".parse().unwrap())),
-            LaneKey::Known(Prefix::of("2001:db8::1".parse().unwrap())),
-            LaneKey::Network(LocationName::new("office")),
-            LaneKey::Network(LocationName::new("unfamiliar")),
-            LaneKey::Local(String::new()),
-            LaneKey::Local("unfamiliar".into()),
-            LaneKey::Local("known:x".into()),
-        ];
-        for lane in &lanes {
-            assert_eq!(LaneKey::parse(&lane.to_key()).as_ref(), Some(lane));
+    fn the_text_form_does_not_change() {
+        for (lane, text) in [
+            (LaneKey::Unfamiliar, "unfamiliar"),
+            (LaneKey::Known(Prefix::of("192.0.2.7".parse().unwrap())), "from 192.0.2.7/32"),
+            (LaneKey::Network(LocationName::new("office")), "in office"),
+            (LaneKey::Local("alice".into()), "local alice"),
+        ] {
+            assert_eq!(lane.to_string(), text);
         }
-        let keys: std::collections::BTreeSet<_> = lanes.iter().map(LaneKey::to_key).collect();
-        assert_eq!(keys.len(), lanes.len());
-        assert_eq!(LaneKey::parse("nonsense"), None);
     }
 }

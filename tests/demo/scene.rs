@@ -64,7 +64,15 @@ impl Scene {
             directory.urls()
         );
         let site = Site::start(&settings, RULES);
-        Self { site, user, password, phone: Phone::random(), shown: 0, _directory: directory, _folder: folder }
+        Self {
+            site,
+            user,
+            password,
+            phone: Phone::random(),
+            shown: 0,
+            _directory: directory,
+            _folder: folder,
+        }
     }
 
     /// One login through the real libpam.
@@ -76,7 +84,9 @@ impl Scene {
     pub fn new_records(&mut self) -> Vec<String> {
         let records = self.site.records();
         let fresh = records[self.shown.min(records.len())..].iter();
-        let fresh = fresh.map(|line| line.split_once("]: ").map_or(line.clone(), |(_, text)| text.to_owned())).collect();
+        let fresh = fresh
+            .map(|line| line.split_once("]: ").map_or(line.clone(), |(_, text)| text.to_owned()))
+            .collect();
         self.shown = records.len();
         fresh
     }
@@ -116,5 +126,8 @@ pub fn told(record: &str) -> String {
 fn free_name() -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let taken = |name: &str| passwd.lines().any(|line| line.split(':').next() == Some(name));
-    ["alice".to_owned(), "alice.demo".to_owned()].into_iter().find(|name| !taken(name)).unwrap_or("alice.demo.2".into())
+    ["alice".to_owned(), "alice.demo".to_owned()]
+        .into_iter()
+        .find(|name| !taken(name))
+        .unwrap_or("alice.demo.2".into())
 }

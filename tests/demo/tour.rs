@@ -31,7 +31,11 @@ pub fn walk(mut scene: Scene) {
             _ => println!("Type one of 1 to 7, or q."),
         }
         for record in scene.records_of_attempt(attempts) {
-            println!("{} {}", dim("record"), if record.starts_with("attempt") { told(&record) } else { record });
+            println!(
+                "{} {}",
+                dim("record"),
+                if record.starts_with("attempt") { told(&record) } else { record }
+            );
         }
     }
     println!("\nEverything ran in {}, which is removed now.", scene.site.path("").display());
@@ -41,7 +45,9 @@ fn menu(user: &str) {
     println!("\n{}", bold("What next?"));
     println!("  1  log in as {user} from home ({HOME}): password and code");
     println!("  2  log in from the office ({DESK}): no code is asked, and the record says so");
-    println!("  3  be a stranger ({STRANGER}) who knows the password and guesses codes, until the lane closes");
+    println!(
+        "  3  be a stranger ({STRANGER}) who knows the password and guesses codes, until the lane closes"
+    );
     println!("  4  show the code on your phone");
     println!("  5  twinlock user show {user}        6  twinlock status        7  twinlock config check");
     println!("  q  leave");
@@ -55,7 +61,9 @@ fn enroll(scene: &mut Scene) -> bool {
         return false;
     }
     loop {
-        let Some(typed) = line("\nThe code your phone shows (just Enter: the demo is your phone): ") else { return false };
+        let Some(typed) = line("\nThe code your phone shows (just Enter: the demo is your phone): ") else {
+            return false;
+        };
         let code = if typed.trim().is_empty() { scene.phone.code() } else { typed.trim().to_owned() };
         if typed.trim().is_empty() {
             println!("Your phone shows {}", bold(&code));
@@ -90,12 +98,19 @@ fn guess(scene: &Scene) -> usize {
         print!("  {code} ");
         show(scene.login(STRANGER, &scene.password, &code));
     }
-    println!("The first three were compared; then the strangers' lane closed. {} gets in all the same: try 1.", scene.user);
+    println!(
+        "The first three were compared; then the strangers' lane closed. {} gets in all the same: try 1.",
+        scene.user
+    );
     5
 }
 
 fn show(code: Code) {
-    if code == Code::SUCCESS { println!("{}", bold("-> let in")) } else { println!("-> refused (PAM_{})", code.name()) }
+    if code == Code::SUCCESS {
+        println!("{}", bold("-> let in"))
+    } else {
+        println!("-> refused (PAM_{})", code.name())
+    }
 }
 
 fn line(prompt: &str) -> Option<String> {
@@ -125,4 +140,3 @@ fn bold(text: &str) -> String {
 fn dim(text: &str) -> String {
     format!("\u{1b}[2m{text}\u{1b}[0m")
 }
-

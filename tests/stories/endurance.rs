@@ -59,7 +59,11 @@ async fn good_login(site: &Site) -> Told {
 
 /// The daemon keeps what it found for some seconds; a name spelled anew is searched anew.
 fn spelled_anew(number: usize) -> String {
-    "alice".chars().enumerate().map(|(at, c)| if number >> at & 1 == 1 { c.to_ascii_uppercase() } else { c }).collect()
+    "alice"
+        .chars()
+        .enumerate()
+        .map(|(at, c)| if number >> at & 1 == 1 { c.to_ascii_uppercase() } else { c })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +84,8 @@ async fn whenever_the_client_hangs_up_the_slot_is_given_back_and_one_record_is_w
         assert_eq!(scene.site.attempts(attempts).len(), attempts, "each attempt is recorded once");
     }
     let records = scene.site.attempts(attempts);
-    let reasons: std::collections::BTreeSet<_> = records.iter().map(|record| field(record, "reason")).collect();
+    let reasons: std::collections::BTreeSet<_> =
+        records.iter().map(|record| field(record, "reason")).collect();
     assert!(reasons.contains("abandoned"), "some were caught on their way: {reasons:?}");
     assert!(reasons.iter().all(|reason| ["abandoned", "rule-met"].contains(reason)), "{reasons:?}");
 }

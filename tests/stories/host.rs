@@ -27,12 +27,22 @@ fn ssh_asks_two_questions_and_lets_in_who_answers_both() {
     assert!(session.output.contains("entered as alice"), "{session:?}");
     assert_eq!(session.prompts, ["(alice@127.0.0.1) Password: ", "(alice@127.0.0.1) Verification code: "]);
     let record = site.attempt(1);
-    assert_eq!((field(&record, "service"), field(&record, "source"), field(&record, "verdict")), ("sshd", "127.0.0.1", "grant"));
+    assert_eq!(
+        (field(&record, "service"), field(&record, "source"), field(&record, "verdict")),
+        ("sshd", "127.0.0.1", "grant")
+    );
 
-    assert!(!host.ssh("alice", "keyboard-interactive", "alice's password", &code).entered, "the code is used");
+    assert!(
+        !host.ssh("alice", "keyboard-interactive", "alice's password", &code).entered,
+        "the code is used"
+    );
     assert!(!host.ssh("alice", "keyboard-interactive", "wrong", &phone.code()).entered);
     let records = site.attempts(3);
-    assert_eq!(records.len(), 3, "the account phase of the granted login left no second record: {records:#?}");
+    assert_eq!(
+        records.len(),
+        3,
+        "the account phase of the granted login left no second record: {records:#?}"
+    );
     assert_eq!(field(&records[1], "reason"), "replayed-code");
     assert_eq!(field(&records[2], "reason"), "wrong-password");
     assert!(!host.ssh_by_key("alice").entered, "a key alone lets nobody in without a rule that says so");
@@ -66,7 +76,8 @@ fn root_gets_in_by_key_and_on_the_console_with_the_daemon_stopped_and_nobody_els
     site.stop();
     let session = host.ssh_by_key("root");
     assert!(session.entered && session.output.contains("entered as root"), "{session:?} {}", host.sshd_log());
-    let screen = host.console("root", &[("Password: ", ROOT_PASSWORD), ("# ", "echo console-$((40+2)); exit")]);
+    let screen =
+        host.console("root", &[("Password: ", ROOT_PASSWORD), ("# ", "echo console-$((40+2)); exit")]);
     assert!(screen.contains("console-42"), "{screen}");
     let screen = host.console("root", &[("Password: ", "wrong"), ("login: ", "")]);
     assert!(!screen.contains('#'), "{screen}");
@@ -92,7 +103,8 @@ fn sshd_hides_what_is_typed_for_accounts_it_refuses_and_nothing_is_compared() {
 fn rsyslog_parses_every_record_and_loses_none_over_its_restart() {
     let slapd = Slapd::start();
     let mut rsyslog = Rsyslog::start();
-    let site = Site::logging_to(&slapd.settings("ldaps", &[slapd.ldaps_url()]), RULES, &rsyslog.socket()).started();
+    let site =
+        Site::logging_to(&slapd.settings("ldaps", &[slapd.ldaps_url()]), RULES, &rsyslog.socket()).started();
     let attempt = |number: usize| {
         let user = format!("nobody{number}");
         site.stack("desk").login(&user).from("192.0.2.44").typing("x", "").authenticate(0)
@@ -114,6 +126,9 @@ fn rsyslog_parses_every_record_and_loses_none_over_its_restart() {
     }
     let lines = rsyslog.lines("attempt", 15);
     for number in 0..15 {
-        assert_eq!(lines.iter().filter(|line| line.contains(&format!(" user=\"nobody{number}\""))).count(), 1);
+        assert_eq!(
+            lines.iter().filter(|line| line.contains(&format!(" user=\"nobody{number}\""))).count(),
+            1
+        );
     }
 }

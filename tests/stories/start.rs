@@ -42,7 +42,9 @@ fn edited(edit: impl Fn(&str) -> String) -> Site {
 
 #[test]
 fn an_unknown_key_a_duplicate_and_a_senseless_limit_are_refused_by_line_and_column() {
-    let with = |line: &'static str| edited(move |text| text.replace("[store]\n", &format!("{NEIGHBOUR}\n{line}\n[store]\n")));
+    let with = |line: &'static str| {
+        edited(move |text| text.replace("[store]\n", &format!("{NEIGHBOUR}\n{line}\n[store]\n")))
+    };
     refuses(&with("[tarpit]\nfreee = 3"), &["twinlock.toml:", "freee", "free"]);
     refuses(&with("[tarpit]\nfree = 3\nfree = 4"), &["twinlock.toml:", "free"]);
     refuses(&with("[tarpit]\nfree = 0"), &["twinlock.toml:", "tarpit.free"]);
@@ -122,5 +124,10 @@ fn who_is_not_root_speaks_for_itself_only() {
     assert_eq!((field(&record, "service"), field(&record, "source")), ("locker", "local"));
     assert_eq!(field(&record, "caller"), "uid 65534");
     let output = as_nobody(&["status"]);
-    assert_eq!(output.status.code(), Some(3), "the admin socket is root's: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "the admin socket is root's: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -27,7 +27,9 @@ pub fn can_play(story: &str) -> bool {
         Some(format!("needs {file}; install openssh-server, openssh-client, login, libnss-extrausers"))
     } else {
         let unshared = Command::new("unshare").args(["--mount", "true"]).output();
-        unshared.map_or(true, |output| !output.status.success()).then(|| "may not unshare a mount namespace".to_owned())
+        unshared
+            .map_or(true, |output| !output.status.success())
+            .then(|| "may not unshare a mount namespace".to_owned())
     };
     let Some(missing) = missing else { return true };
     let line = format!("{story}: {missing}");
@@ -113,7 +115,11 @@ impl Host {
     #[must_use]
     pub fn ssh_by_key(&self, user: &str) -> Session {
         let mut command = self.ssh_command(user, "publickey");
-        let output = command.arg("-o").arg(format!("IdentityFile={}", self.folder.join("key").display())).output().unwrap();
+        let output = command
+            .arg("-o")
+            .arg(format!("IdentityFile={}", self.folder.join("key").display()))
+            .output()
+            .unwrap();
         self.session(&output)
     }
 
@@ -121,7 +127,14 @@ impl Host {
         let mut command = Command::new("timeout");
         command
             .args(["40", "ssh", "-F", "none", "-p", &self.port.to_string()])
-            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "LogLevel=ERROR",
+            ])
             .args(["-o", "NumberOfPasswordPrompts=1", "-o", &format!("PreferredAuthentications={methods}")])
             .args(["-l", user, "127.0.0.1"])
             .env("SSH_ASKPASS", self.folder.join("askpass"))
@@ -135,7 +148,8 @@ impl Host {
         let asked = fs::read_to_string(self.folder.join("asked")).unwrap_or_default();
         Session {
             entered: output.status.success(),
-            output: String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+            output: String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr),
             prompts: asked.lines().map(str::to_owned).collect(),
         }
     }
@@ -216,10 +230,15 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
         for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
             let Ok(text) = fs::read_to_string(&file) else { continue };
             let module = format!("{} socket={}", module_path().display(), site.path("login.sock").display());
-            fs::write(stacks.join(file.file_name().unwrap()), text.replace("pam_twinlock.so", &module)).unwrap();
+            fs::write(stacks.join(file.file_name().unwrap()), text.replace("pam_twinlock.so", &module))
+                .unwrap();
         }
     }
-    fs::write(folder.join("nsswitch.conf"), "passwd: files extrausers\ngroup: files extrausers\nshadow: files\n").unwrap();
+    fs::write(
+        folder.join("nsswitch.conf"),
+        "passwd: files extrausers\ngroup: files extrausers\nshadow: files\n",
+    )
+    .unwrap();
     let extra = folder.join("extrausers");
     fs::create_dir(&extra).unwrap();
     let passwd: String =
@@ -232,7 +251,11 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
         .unwrap()
         .lines()
         .map(|line| {
-            if line.starts_with("root:") { format!("root:{}:19000:0:99999:7:::\n", hash.trim()) } else { format!("{line}\n") }
+            if line.starts_with("root:") {
+                format!("root:{}:19000:0:99999:7:::\n", hash.trim())
+            } else {
+                format!("{line}\n")
+            }
         })
         .collect();
     fs::write(folder.join("shadow"), shadow).unwrap();
@@ -248,17 +271,24 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
          touch \"$1/ready\"\nexec sleep infinity\n",
     );
     // sshd and login run as other users from here on.
-    for (file, mode) in [("nsswitch.conf", 0o644), ("extrausers", 0o755), ("extrausers/passwd", 0o644), ("shadow", 0o640)] {
+    for (file, mode) in
+        [("nsswitch.conf", 0o644), ("extrausers", 0o755), ("extrausers/passwd", 0o644), ("shadow", 0o640)]
+    {
         fs::set_permissions(folder.join(file), fs::Permissions::from_mode(mode)).unwrap();
     }
 }
 
 fn configure_sshd(folder: &Path, port: u16, lines: &str) {
     for key in ["host_key", "key"] {
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key)).output();
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(folder.join(key))
+            .output();
         assert!(made.unwrap().status.success());
     }
-    let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/sshd/50-twinlock.conf")).unwrap();
+    let shipped =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/sshd/50-twinlock.conf"))
+            .unwrap();
     // sshd takes the first value it reads.
     let config = format!(
         "{lines}\n{shipped}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {key}\nPidFile none\nPermitRootLogin prohibit-password\n\

@@ -88,7 +88,8 @@ impl Rsyslog {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {
             let written = fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
-            let found: Vec<String> = written.lines().filter(|line| line.contains(text)).map(str::to_owned).collect();
+            let found: Vec<String> =
+                written.lines().filter(|line| line.contains(text)).map(str::to_owned).collect();
             if found.len() >= count {
                 return found;
             }

@@ -120,7 +120,10 @@ impl Site {
         while UnixStream::connect(self.path("admin.sock")).is_err() {
             let ended = self.daemon.as_mut().and_then(|child| child.try_wait().unwrap());
             let said = fs::read_to_string(self.path("daemon.err")).unwrap_or_default();
-            assert!(ended.is_none() && Instant::now() < patience, "twinlockd does not start: {ended:?} {said}");
+            assert!(
+                ended.is_none() && Instant::now() < patience,
+                "twinlockd does not start: {ended:?} {said}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -223,7 +226,8 @@ impl Site {
     pub fn attempts(&self, count: usize) -> Vec<String> {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {
-            let found: Vec<String> = self.records().into_iter().filter(|line| line.contains(": attempt ")).collect();
+            let found: Vec<String> =
+                self.records().into_iter().filter(|line| line.contains(": attempt ")).collect();
             if found.len() >= count {
                 return found;
             }

@@ -7,3 +7,4 @@ mod writer;
 
 pub use record::{Proved, Record, Verdict};
 pub use writer::Auditor;
+pub(crate) use writer::event_line;

@@ -168,7 +168,9 @@ impl Writer {
         if let Some(connection) = &self.connection {
             match connection.send(bytes) {
                 Ok(_) => return Ok(()),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Err(error),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Err(error);
+                }
                 Err(_) => {}
             }
         }
@@ -265,7 +267,10 @@ mod tests {
         auditor.event(&event_line("test", &[("who", "a\"b")]));
         let line = received(&socket);
         assert!(line.starts_with("<85>"), "{line}");
-        assert!(line.ends_with(&format!(" twinlockd[{}]: test who=\"a\\x22b\"", std::process::id())), "{line}");
+        assert!(
+            line.ends_with(&format!(" twinlockd[{}]: test who=\"a\\x22b\"", std::process::id())),
+            "{line}"
+        );
         drop(auditor);
         thread.join().unwrap();
         std::fs::remove_dir_all(&directory).unwrap();

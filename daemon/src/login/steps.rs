@@ -132,7 +132,9 @@ impl Typed {
             Answers::Separate { password, code } if factors.code => {
                 Self { password: whole(password), code: CodeTry::Code(code.unwrap_or_default()) }
             }
-            Answers::Separate { password, code: _ } => Self { password: whole(password), code: CodeTry::NotAsked },
+            Answers::Separate { password, code: _ } => {
+                Self { password: whole(password), code: CodeTry::NotAsked }
+            }
             Answers::SshdMarker => Self { password: whole(None), code: CodeTry::NotAsked },
         }
     }
@@ -159,17 +161,17 @@ pub(super) struct Code<'a> {
 
 /// Reads a charge's outcome into the record and the plan's words.
 pub(super) fn code_of<'a>(charge: &'a Charge, record: &mut Record) -> Code<'a> {
-    let Some(of_account) = charge.of_account() else {
+    let Some((lane, of_account)) = charge.of_account() else {
         return Code { proof: None, denial: Some(Reason::UnknownAccount), length: 0 };
     };
-    record.lane = Some(of_account.lane().to_string());
+    record.lane = Some(lane.to_string());
     let (proof, denial, proved) = match of_account.code() {
         CodeOutcome::NotAsked => (None, None, Proved::No),
         CodeOutcome::Right(proof) => (Some(proof), None, Proved::Right),
         CodeOutcome::NoAuthenticator => (None, Some(Reason::NoAuthenticator), Proved::No),
         CodeOutcome::Wrong => (None, Some(Reason::WrongCode), Proved::Wrong),
         CodeOutcome::Replay { .. } => (None, Some(Reason::ReplayedCode), Proved::Used),
-        CodeOutcome::InUse { .. } => (None, Some(Reason::CodeInUse), Proved::Used),
+        CodeOutcome::InUse => (None, Some(Reason::CodeInUse), Proved::Used),
     };
     record.code = proved;
     Code { proof, denial, length: of_account.code_length() }
@@ -190,8 +192,8 @@ impl Refused {
 impl Charge {
     /// Whether the code is one that this very pair has spent or is spending: said no to, but not counted.
     pub(super) fn repeats_own_code(&self) -> bool {
-        self.of_account().is_some_and(|charge| {
-            matches!(charge.code(), CodeOutcome::Replay { same_pair: true } | CodeOutcome::InUse { same_pair: true })
+        self.of_account().is_some_and(|(_, charge)| {
+            matches!(charge.code(), CodeOutcome::Replay { same_pair: true } | CodeOutcome::InUse)
         })
     }
 }

@@ -8,19 +8,20 @@ mod prefix;
 use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
-use crate::store::{self, ChargeReply, ChargeRequest, CodePair, CodeTry, Settled, Settlement, Store, StoreError};
+use crate::store::{
+    self, ChargeReply, ChargeRequest, CodePair, CodeTry, KnownPair, Settled, Settlement, Store, StoreError,
+};
 use held::Held;
 use prefix::{PrefixCharge, Prefixes, Slot};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use twinlock_config::TarpitSettings;
 use twinlock_policy::lane::{Jitter, LaneLimits};
-use twinlock_policy::{AccountId, Place, Prefix, Stand, Username};
+use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
 
-pub use prefix::CAPACITY as PREFIX_CAPACITY;
 
 /// How long a call waits for a slot at most.
 const HOLD: Duration = Duration::from_secs(2);
@@ -51,15 +52,15 @@ pub enum Refused {
 /// The slots an attempt holds.
 #[must_use]
 pub struct Charge {
-    account: Option<store::Charge>,
+    account: Option<(LaneKey, store::Charge)>,
     prefixes: PrefixCharge,
 }
 
 impl Charge {
-    /// What came of the code; nothing was compared for a name that does not exist.
+    /// The account lane, and what came of the code in it; neither is there for a name that does not exist.
     #[must_use]
-    pub fn of_account(&self) -> Option<&store::Charge> {
-        self.account.as_ref()
+    pub fn of_account(&self) -> Option<(&LaneKey, &store::Charge)> {
+        self.account.as_ref().map(|(lane, charge)| (lane, charge))
     }
 }
 
@@ -92,14 +93,14 @@ pub struct Tarpit {
 /// Known pairs, by id for the lanes and by folded name for the gate.
 #[derive(Default)]
 struct Known {
-    by_account: HashMap<(AccountId, Prefix), ()>,
-    by_name: HashMap<(String, Prefix), ()>,
+    by_account: HashSet<(AccountId, Prefix)>,
+    by_name: HashSet<(String, Prefix)>,
 }
 
 impl Known {
-    fn learn(&mut self, account: &AccountId, name: &str, prefix: Prefix) {
-        self.by_account.insert((account.clone(), prefix), ());
-        self.by_name.insert((name.to_lowercase(), prefix), ());
+    fn learn(&mut self, account: &AccountId, name: &Username, prefix: Prefix) {
+        self.by_account.insert((account.clone(), prefix));
+        self.by_name.insert((name.folded(), prefix));
     }
 }
 
@@ -111,16 +112,16 @@ impl Tarpit {
         window_steps: u8,
         store: Store,
         clock: Clock,
-        known_pairs: &[(AccountId, Prefix, String)],
+        known_pairs: &[KnownPair],
     ) -> Self {
         let mut known = Known::default();
-        for (account, prefix, name) in known_pairs {
-            known.learn(account, name, *prefix);
+        for pair in known_pairs {
+            known.learn(&pair.account, &pair.name, pair.prefix);
         }
         Self {
             limits: LaneLimits::new(settings),
             window_steps,
-            prefixes: Prefixes::new(&settings.source_limit, PREFIX_CAPACITY),
+            prefixes: Prefixes::new(&settings.source_limit, prefix::CAPACITY),
             known: RwLock::new(known),
             store,
             clock,
@@ -144,14 +145,15 @@ impl Tarpit {
     /// Looks at the prefix lanes before any I/O. A closed one ends the attempt here, unless this spelling of a name
     /// has a lane of its own at this place.
     pub fn gate(&self, name: &Username, place: &Place) -> Gate {
-        let closed =
-            place.counted_address().is_some_and(|address| self.prefixes.is_closed(address, self.clock.now().lane));
+        let closed = place
+            .counted_address()
+            .is_some_and(|address| self.prefixes.is_closed(address, self.clock.now().lane));
         if !closed || place.network().is_some() {
             return Gate::Open;
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match place.earnable_prefix() {
-            Some(prefix) if known.by_name.contains_key(&(name.folded(), prefix)) => Gate::Open,
+            Some(prefix) if known.by_name.contains(&(name.folded(), prefix)) => Gate::Open,
             Some(_) | None => Gate::Closed,
         }
     }
@@ -163,7 +165,7 @@ impl Tarpit {
     pub async fn charge(&self, tried: &Try<'_>, account: &Account, code: CodeTry) -> Result<Charge, Refused> {
         let known = tried.place.earnable_prefix().is_some_and(|prefix| {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.by_account.contains_key(&(account.id.clone(), prefix))
+            known.by_account.contains(&(account.id.clone(), prefix))
         });
         let stand = Stand::of_account(tried.place, known, tried.invoker);
         let request = ChargeRequest {
@@ -173,10 +175,10 @@ impl Tarpit {
             lane: stand.account,
             limits: self.limits,
             now: self.clock.now(),
-            pair: tried.place.can_hold_a_reservation().then(|| CodePair {
-                source: *tried.place.source(),
-                service: tried.place.service().clone(),
-            }),
+            pair: tried
+                .place
+                .can_hold_a_reservation()
+                .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
             code,
             window_steps: self.window_steps,
         };
@@ -217,7 +219,11 @@ impl Tarpit {
         }
     }
 
-    async fn take_slots(&self, prefixes: Option<IpAddr>, request: Option<&ChargeRequest>) -> Result<Charge, Refused> {
+    async fn take_slots(
+        &self,
+        prefixes: Option<IpAddr>,
+        request: Option<&ChargeRequest>,
+    ) -> Result<Charge, Refused> {
         let now = self.clock.now();
         let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane)) {
             None => PrefixCharge::none(&self.prefixes),
@@ -228,7 +234,9 @@ impl Tarpit {
         let Some(request) = request else { return Ok(Charge { account: None, prefixes }) };
         let reply = self.store.charge(ChargeRequest { now, ..request.clone() }).await;
         let refused = match reply {
-            Ok(ChargeReply::Charged(account)) => return Ok(Charge { account: Some(account), prefixes }),
+            Ok(ChargeReply::Charged(charge)) => {
+                return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes });
+            }
             Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed,
             Ok(ChargeReply::Full) => Refused::Full,
             Err(error) => Refused::Store(error),
@@ -241,7 +249,12 @@ impl Tarpit {
     ///
     /// # Errors
     /// The store did not take it: nobody may be let in on it.
-    pub async fn settle(&self, charge: Charge, settlement: Settlement, account: Option<&Account>) -> Result<Settled, StoreError> {
+    pub async fn settle(
+        &self,
+        charge: Charge,
+        settlement: Settlement,
+        account: Option<&Account>,
+    ) -> Result<Settled, StoreError> {
         let now = self.clock.now();
         let jitter = jitter();
         let failed = matches!(settlement, Settlement::Failed);
@@ -252,11 +265,11 @@ impl Tarpit {
         charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
-            Some(of_account) => self.store.settle(of_account, settlement, now, jitter).await,
+            Some((_, charge)) => self.store.settle(charge, settlement, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.learn(&account.id, account.name.as_str(), prefix);
+            known.learn(&account.id, &account.name, prefix);
         }
         self.freed.notify_waiters();
         settled

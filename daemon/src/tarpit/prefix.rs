@@ -10,11 +10,11 @@ use twinlock_policy::Prefix;
 use twinlock_policy::lane::{Jitter, LaneTime, Opening, PrefixLane, PrefixLimits};
 
 /// Lanes kept at most. An entry takes about 200 bytes.
-pub const CAPACITY: usize = 65_536;
+pub(super) const CAPACITY: usize = 65_536;
 
 /// The lanes of all prefixes. Cloning shares them.
 #[derive(Clone)]
-pub struct Prefixes(Arc<Mutex<Table>>);
+pub(super) struct Prefixes(Arc<Mutex<Table>>);
 
 struct Table {
     narrow: PrefixLimits,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// Whether a slot was had in every lane of an address.
-pub enum Slot {
+pub(super) enum Slot {
     /// In each. Must be settled.
     Taken(PrefixCharge),
     /// One of them is closed.
@@ -43,7 +43,7 @@ pub enum Slot {
 
 /// Slots taken in the lanes of one address. Dropped unsettled, it counts as a failure.
 #[must_use]
-pub struct PrefixCharge {
+pub(super) struct PrefixCharge {
     prefixes: Prefixes,
     taken: Vec<Prefix>,
     at: LaneTime,
@@ -52,7 +52,7 @@ pub struct PrefixCharge {
 impl Prefixes {
     /// An empty table.
     #[must_use]
-    pub fn new(limit: &SourceLimit, capacity: usize) -> Self {
+    pub(super) fn new(limit: &SourceLimit, capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(Table {
             narrow: PrefixLimits::narrow(limit),
             wide: PrefixLimits::wide(limit),
@@ -64,21 +64,21 @@ impl Prefixes {
 
     /// Whether a lane of `address` is closed now.
     #[must_use]
-    pub fn is_closed(&self, address: IpAddr, now: LaneTime) -> bool {
+    pub(super) fn is_closed(&self, address: IpAddr, now: LaneTime) -> bool {
         let table = self.table();
         lanes_of(address).any(|prefix| matches!(table.opening(prefix, now), Opening::Closed { .. }))
     }
 
     /// Lanes closed now.
     #[must_use]
-    pub fn closed(&self, now: LaneTime) -> u64 {
+    pub(super) fn closed(&self, now: LaneTime) -> u64 {
         let table = self.table();
         let closed = table.lanes.values().filter(|entry| now < entry.lane.not_before).count();
         u64::try_from(closed).unwrap_or(u64::MAX)
     }
 
     /// Takes a slot in every lane of `address`, or in none.
-    pub fn reserve(&self, address: IpAddr, now: LaneTime) -> Slot {
+    pub(super) fn reserve(&self, address: IpAddr, now: LaneTime) -> Slot {
         let mut table = self.table();
         for prefix in lanes_of(address) {
             let reserved = table.lanes.get(&prefix).map_or(0, |entry| entry.reserved);
@@ -109,12 +109,12 @@ impl Prefixes {
 
 impl PrefixCharge {
     /// Nothing to take a slot in: attempts that have a lane of their own, and sources without an address.
-    pub fn none(prefixes: &Prefixes) -> Self {
+    pub(super) fn none(prefixes: &Prefixes) -> Self {
         Self { prefixes: prefixes.clone(), taken: Vec::new(), at: LaneTime::default() }
     }
 
     /// Gives the slots back; `failed` counts a failure in each lane.
-    pub fn settle(mut self, failed: bool, now: LaneTime, jitter: Jitter) {
+    pub(super) fn settle(mut self, failed: bool, now: LaneTime, jitter: Jitter) {
         self.finish(failed, now, jitter);
     }
 
@@ -224,8 +224,9 @@ mod tests {
     #[test]
     fn ipv6_is_counted_by_its_64_and_with_four_times_the_limit_by_its_48() {
         let prefixes = table(1000);
-        let compared =
-            (0..200).filter(|n| fail(&prefixes, &format!("2001:db8:1:{:x}::{n:x}", n % 10), LaneTime(1))).count();
+        let compared = (0..200)
+            .filter(|n| fail(&prefixes, &format!("2001:db8:1:{:x}::{n:x}", n % 10), LaneTime(1)))
+            .count();
         assert_eq!(compared, 80);
         assert!(prefixes.is_closed("2001:db8:1:ffff::1".parse().unwrap(), LaneTime(1)));
         assert!(!prefixes.is_closed("2001:db8:2::1".parse().unwrap(), LaneTime(1)));
@@ -239,13 +240,18 @@ mod tests {
         assert!(charges.iter().all(|slot| matches!(slot, Slot::Taken(_))));
         assert!(matches!(prefixes.reserve(address, LaneTime(1)), Slot::Full));
         drop(charges);
-        assert!(matches!(prefixes.reserve(address, LaneTime(1)), Slot::Closed), "unsettled slots count as failures");
+        assert!(
+            matches!(prefixes.reserve(address, LaneTime(1)), Slot::Closed),
+            "unsettled slots count as failures"
+        );
     }
 
     #[test]
     fn a_success_leaves_no_trace() {
         let prefixes = table(100);
-        let Slot::Taken(charge) = prefixes.reserve("192.0.2.1".parse().unwrap(), LaneTime(1)) else { panic!() };
+        let Slot::Taken(charge) = prefixes.reserve("192.0.2.1".parse().unwrap(), LaneTime(1)) else {
+            panic!()
+        };
         charge.settle(false, LaneTime(1), Jitter(0));
         assert_eq!(prefixes.len(), 0);
     }

@@ -1,2 +1,67 @@
-//! Placeholder.
-fn main() {}
+//! `twinlock`: the command for administrators and users. It asks the daemon and shows the answer; it decides nothing.
+//!
+//! What was typed wrong, what the daemon said and what the terminal lacks all end in one [`Failure`], and every
+//! exit code is made from it in one place (outcome.rs).
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod attempt;
+mod client;
+mod configuration;
+mod enroll;
+mod outcome;
+mod qr;
+mod report;
+mod terminal;
+
+use args::{Args, Command, ConfigCommand, UserCommand};
+use clap::Parser;
+use client::Client;
+use outcome::{Answer, Failure};
+use std::process::ExitCode;
+use twinlock_control::{Reply, Request};
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return outcome::usage(&error),
+    };
+    outcome::exit_code(run(&args))
+}
+
+fn run(args: &Args) -> Result<Answer, Failure> {
+    match &args.command {
+        Command::Status => show(args, &Request::Status {}),
+        Command::Try(attempt) => attempt::run(args, attempt),
+        Command::Config { command: ConfigCommand::Check } => configuration::check(&args.config),
+        Command::Config { command: ConfigCommand::Show } => configuration::show(args),
+        Command::Enroll(enroll) => enroll::run(args, enroll),
+        Command::User { command: UserCommand::Show { user } } => {
+            show(args, &Request::UserShow { user: user.clone() })
+        }
+    }
+}
+
+/// Asks, and shows the reply as it is or as text.
+fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
+    let reply = Client::connect(&args.admin_socket())?.ask(request)?;
+    if args.json {
+        terminal::print_json(&reply)?;
+        return Ok(Answer::Yes);
+    }
+    let text = match (&reply, request) {
+        (Reply::Status(status), Request::Status {}) => report::status(status),
+        (Reply::User(user), Request::UserShow { .. }) => report::user(user),
+        (
+            Reply::Status(_)
+            | Reply::User(_)
+            | Reply::Enrolled(_)
+            | Reply::Confirmed(_)
+            | Reply::Error { .. },
+            _,
+        ) => return Err(client::unexpected()),
+    };
+    terminal::print(&text)?;
+    Ok(Answer::Yes)
+}

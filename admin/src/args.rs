@@ -1,0 +1,140 @@
+//! What can be typed behind `twinlock`.
+
+use clap::{Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use twinlock_config::Daemon;
+
+/// Administer Twinlock, which guards logins with a password and a code.
+///
+/// Exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 the daemon or a dependency is unavailable.
+#[derive(Debug, Parser)]
+#[command(name = "twinlock", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/twinlock/twinlock.toml")]
+    pub(crate) config: PathBuf,
+    /// The socket to ask, instead of the one that the configuration names
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print the reply as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show how the daemon is
+    Status,
+    /// Log in as the module would, and show the verdict. Counts like a real attempt; for root only
+    Try(TryArgs),
+    /// Look at the configuration file
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Give a user an authenticator
+    Enroll(EnrollArgs),
+    /// Look at a user
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong with the file; exit code 1 if anything is
+    Check,
+    /// Print the configuration in force, with everything filled in; secrets only by where they are kept
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Show what is known of a user
+    Show {
+        /// Name in the directory
+        user: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TryArgs {
+    /// Who logs in; left out, it is asked
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// The PAM service to log in to
+    #[arg(long, default_value = "sshd")]
+    pub(crate) service: String,
+    /// Where the login comes from; left out, from no address
+    #[arg(long, value_name = "IP")]
+    pub(crate) from: Option<IpAddr>,
+    /// Put the account phase's question, as after a login that the service decided by itself
+    #[arg(long)]
+    pub(crate) account_phase: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnrollArgs {
+    /// Name in the directory
+    pub(crate) user: String,
+    /// What to call the authenticator
+    #[arg(long, default_value = "phone")]
+    pub(crate) label: String,
+    /// Activate the pending authenticator by a code of it
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["seed", "active", "label"])]
+    pub(crate) confirm: Option<String>,
+    /// Take over an existing seed. Arguments are visible to everybody on this host (ps); with "-" the seed is read from
+    /// standard input instead
+    #[arg(long, value_name = "BASE32")]
+    pub(crate) seed: Option<String>,
+    /// Let it count at once, without a code. Needs --seed
+    #[arg(long, requires = "seed")]
+    pub(crate) active: bool,
+}
+
+impl Args {
+    /// Where the administrator's questions go.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.configured(&self.socket, |daemon| &daemon.admin_socket)
+    }
+
+    /// Where logins go.
+    pub(crate) fn login_socket(&self) -> PathBuf {
+        self.configured(&self.socket, |daemon| &daemon.login_socket)
+    }
+
+    /// `--socket`, or else what the file names, or else what is usual if the file cannot be read: users may not read it.
+    fn configured(&self, given: &Option<PathBuf>, key: fn(&Daemon) -> &PathBuf) -> PathBuf {
+        if let Some(path) = given {
+            return path.clone();
+        }
+        match twinlock_config::load(Path::new(&self.config)) {
+            Ok(loaded) => key(&loaded.config.daemon).clone(),
+            Err(_) => key(&Daemon::default()).clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_behind_the_command() {
+        let before = Args::try_parse_from(["twinlock", "--socket", "/s", "--json", "status"]).unwrap();
+        let behind = Args::try_parse_from(["twinlock", "status", "--socket", "/s", "--json"]).unwrap();
+        assert_eq!(before.admin_socket(), PathBuf::from("/s"));
+        assert_eq!(behind.admin_socket(), PathBuf::from("/s"));
+        assert!(before.json && behind.json);
+    }
+}

@@ -1,0 +1,219 @@
+//! Replies as aligned text for people.
+
+use crate::terminal::harmless;
+use std::fmt::Write;
+use twinlock_control::{
+    AuthenticatorReport, AuthenticatorState, LaneReport, ServerStatus, Status, UserReport,
+};
+
+/// Width of the left column.
+const LEFT: usize = 16;
+
+/// Lines of `name value`, aligned.
+#[derive(Default)]
+struct Sheet(String);
+
+impl Sheet {
+    fn line(&mut self, name: &str, value: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{name:LEFT$}{}", harmless(value));
+    }
+
+    /// One line for each value, the name on the first; `none` if there is none.
+    fn list(&mut self, name: &str, values: &[String], none: &str) {
+        if values.is_empty() {
+            self.line(name, none);
+        }
+        for (number, value) in values.iter().enumerate() {
+            self.line(if number == 0 { name } else { "" }, value);
+        }
+    }
+
+    fn finish(self) -> String {
+        self.0.trim_end().to_owned()
+    }
+}
+
+/// How the daemon is.
+pub(crate) fn status(status: &Status) -> String {
+    let mut sheet = Sheet::default();
+    sheet.line("version", &status.version);
+    sheet.line("up for", &duration(status.uptime_s));
+    sheet.line("configuration", &status.config);
+    let servers: Vec<_> = status.servers.iter().map(server).collect();
+    sheet.list("directory", &servers, "no server");
+    sheet.line(
+        "enrolled",
+        &format!(
+            "{}, {} waiting to be confirmed",
+            count(status.accounts_enrolled, "account"),
+            count(status.authenticators_pending, "authenticator")
+        ),
+    );
+    sheet.line(
+        "closed now",
+        &format!(
+            "{}, {}",
+            count(status.lanes_closed, "account lane"),
+            count(status.prefixes_closed, "prefix lane")
+        ),
+    );
+    sheet.line("under way", &count(status.attempts_running, "login"));
+    sheet.line(
+        "since the start",
+        &format!("{} granted, {} denied, {} unavailable", status.granted, status.denied, status.unavailable),
+    );
+    sheet.line("records lost", &status.records_lost.to_string());
+    sheet.list("code waived by", &status.waivers, "no rule");
+    sheet.finish()
+}
+
+fn server(server: &ServerStatus) -> String {
+    let health = match server.healthy {
+        Some(true) => "answers",
+        Some(false) => "does not answer",
+        None => "not asked yet",
+    };
+    let error = server.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{}  {}  {health}{error}", server.directory, server.url)
+}
+
+/// What is known of a user.
+pub(crate) fn user(user: &UserReport) -> String {
+    let mut sheet = Sheet::default();
+    sheet.line("account", &user.account);
+    sheet.line("id", &user.id);
+    sheet.line("directory", &user.directory);
+    if let Some(groups) = &user.groups {
+        sheet.line("groups", &if groups.is_empty() { "none".to_owned() } else { groups.join(", ") });
+    }
+    if let Some(refused) = &user.refused {
+        sheet.line("refused", refused);
+    }
+    let authenticators: Vec<_> = user.authenticators.iter().map(authenticator).collect();
+    sheet.list("authenticators", &authenticators, "none");
+    let lanes: Vec<_> = user.lanes.iter().map(lane).collect();
+    sheet.list("failures", &lanes, "none");
+    sheet.list("known from", &user.known_from, "nowhere yet");
+    sheet.finish()
+}
+
+fn authenticator(authenticator: &AuthenticatorReport) -> String {
+    let state = match authenticator.state {
+        AuthenticatorState::Pending => "pending",
+        AuthenticatorState::Active => "active",
+    };
+    let used = authenticator.last_used.map_or_else(|| "never used".into(), |at| format!("used {}", date(at)));
+    format!(
+        "{}  {state}  {} digits, {}, {} s  made {}  {used}",
+        authenticator.label,
+        authenticator.digits,
+        authenticator.algorithm,
+        authenticator.step_s,
+        date(authenticator.created)
+    )
+}
+
+fn lane(lane: &LaneReport) -> String {
+    let door = if lane.closed_for_s == 0 {
+        "open".to_owned()
+    } else {
+        format!("closed for {}", duration(lane.closed_for_s))
+    };
+    format!("{}  {}  {door}", lane.lane, count(lane.failures.into(), "failure"))
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The two largest units of a length of time in seconds.
+fn duration(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (unit, length) in units {
+        let number = rest / length;
+        rest %= length;
+        if number > 0 {
+            parts.push(format!("{number} {unit}"));
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0 s".into() } else { parts.join(" ") }
+}
+
+/// Seconds since 1970 as a date and time in UTC (proleptic Gregorian calendar).
+fn date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years are counted from March, so that the leap day ends them; 719,468 days lie before 1970-03-01's year zero.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_show_their_two_largest_units() {
+        for (seconds, expected) in
+            [(0, "0 s"), (59, "59 s"), (3600, "1 h"), (90_061, "1 d 1 h"), (125, "2 min 5 s")]
+        {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_user_is_shown_in_aligned_lines_and_no_name_moves_the_cursor() {
+        let report = UserReport {
+            account: "alice\u{1b}[2J".into(),
+            id: "6f1d".into(),
+            directory: "main".into(),
+            groups: Some(vec!["staff".into(), "admins".into()]),
+            refused: None,
+            authenticators: vec![AuthenticatorReport {
+                label: "phone".into(),
+                state: AuthenticatorState::Active,
+                digits: 6,
+                algorithm: "SHA1".into(),
+                step_s: 30,
+                created: 0,
+                last_used: None,
+            }],
+            lanes: vec![LaneReport { lane: "unfamiliar".into(), failures: 4, closed_for_s: 60 }],
+            known_from: vec!["192.0.2.7/32".into(), "2001:db8::/64".into()],
+        };
+        let expected = "\
+account         alice\\u{1b}[2J
+id              6f1d
+directory       main
+groups          staff, admins
+authenticators  phone  active  6 digits, SHA1, 30 s  made 1970-01-01 00:00 UTC  never used
+failures        unfamiliar  4 failures  closed for 1 min
+known from      192.0.2.7/32
+                2001:db8::/64";
+        assert_eq!(user(&report), expected);
+    }
+}

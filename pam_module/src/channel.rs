@@ -59,7 +59,7 @@ pub(crate) enum ChannelError {
 impl fmt::Display for ChannelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(error) => write!(f, "cannot be reached: {error}"),
+            Self::Unreachable(error) => write!(f, "cannot be reached (is it running?): {error}"),
             Self::Stranger(uid) => write!(
                 f,
                 "uid {uid} listens, which is not root nor the owner of a directory that only its owner may write"

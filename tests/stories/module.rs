@@ -16,7 +16,7 @@ use nix::sys::socket::{UnixAddr, getpeername};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -745,24 +745,42 @@ fn a_link_in_place_of_the_sockets_directory_is_not_followed() {
 
 extern "C" fn interrupt(_: libc::c_int) {}
 
+/// Sends SIGUSR1 to the thread that made it, every 5 ms, until it is dropped.
+struct Ringing {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ringing {
+    fn at_this_thread() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        // SAFETY: no arguments.
+        let waiting = unsafe { libc::pthread_self() };
+        let told = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                // SAFETY: that thread joins this one before it ends.
+                unsafe { libc::pthread_kill(waiting, libc::SIGUSR1) };
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Ringing {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 #[test]
 fn signals_that_the_application_handles_neither_end_nor_prolong_a_wait() {
     let handler = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing.
     unsafe { sigaction(Signal::SIGUSR1, &handler) }.unwrap();
-    let over = Arc::new(AtomicBool::new(false));
-    // SAFETY: no arguments.
-    let waiting = unsafe { libc::pthread_self() };
-    let ringing = thread::spawn({
-        let over = Arc::clone(&over);
-        move || {
-            while !over.load(Ordering::Relaxed) {
-                // SAFETY: that thread joins this one before it ends.
-                unsafe { libc::pthread_kill(waiting, libc::SIGUSR1) };
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
-    });
+    let ringing = Ringing::at_this_thread();
     let door = Door::open();
     let stack = door.impatient(1);
     let silent = door.serve(|mut peer| {
@@ -777,9 +795,8 @@ fn signals_that_the_application_handles_neither_end_nor_prolong_a_wait() {
         peer.say(&grant());
     });
     assert_eq!(stack.login("alice").authenticate(0), Code::SUCCESS);
-    over.store(true, Ordering::Relaxed);
-    ringing.join().unwrap();
     late.join().unwrap();
+    drop(ringing);
 }
 
 static PIPE_BROKE_IN: AtomicI32 = AtomicI32::new(0);
@@ -917,29 +934,28 @@ fn a_ticket_is_handed_over_once() {
 }
 
 /// How often the password lies in the memory this process can write to. The password itself is never written down
-/// in one piece here: it is made from what it is after each byte was flipped.
+/// in one piece here: it is made from what it is after each byte was flipped. Other tests run meanwhile, so a map
+/// that was listed may be gone; one buffer serves all reads and is wiped whatever comes, or it would be found next time.
 fn copies_in_memory(flipped: &[u8]) -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let mut memory = fs::File::open("/proc/self/mem").unwrap();
+    let memory = fs::File::open("/proc/self/mem").unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let step = u64::try_from(buffer.len() - flipped.len() + 1).unwrap();
     let mut copies = 0;
-    for map in maps.lines() {
-        let (range, rest) = map.split_once(' ').unwrap();
-        if !rest.starts_with("rw") || rest.contains("[vvar") {
-            continue;
+    for map in maps.lines().filter(|map| map.contains(" rw")) {
+        let (from, to) = map.split(' ').next().unwrap().split_once('-').unwrap();
+        let (mut from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        while from < to {
+            let wanted = usize::try_from(to - from).unwrap().min(buffer.len());
+            let read = memory.read_at(&mut buffer[..wanted], from).unwrap_or(0);
+            copies += buffer[..read]
+                .windows(flipped.len())
+                .filter(|window| window.iter().zip(flipped).all(|(byte, flipped)| *byte == !flipped))
+                .count();
+            from += step;
         }
-        let (from, to) = range.split_once('-').unwrap();
-        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap().min(64 << 20)];
-        use std::io::{Seek, SeekFrom};
-        if memory.seek(SeekFrom::Start(from)).is_err() || memory.read_exact(&mut bytes).is_err() {
-            continue;
-        }
-        copies += bytes
-            .windows(flipped.len())
-            .filter(|window| window.iter().zip(flipped).all(|(byte, flipped)| *byte == !flipped))
-            .count();
-        wipe(&mut bytes);
     }
+    wipe(&mut buffer);
     copies
 }
 

@@ -21,7 +21,8 @@ check:
 	@cargo test --quiet --workspace --exclude twinlock-tests
 
 build:
-	@cargo build --release --locked -p pam_twinlock -p twinlock-daemon -p twinlock-admin
+	@cargo build --locked --profile module -p pam_twinlock
+	@cargo build --locked --release -p twinlock-daemon -p twinlock-admin
 
 install: build
 	@scripts/install "$(DESTDIR)"

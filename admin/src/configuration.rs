@@ -3,13 +3,57 @@
 use crate::args::Args;
 use crate::outcome::{Answer, Failure};
 use crate::terminal;
-use std::path::Path;
+use twinlock_policy::check::{self, Row};
 
-/// Says everything that is wrong with the file at `path`.
-pub(crate) fn check(path: &Path) -> Result<Answer, Failure> {
-    twinlock_config::load(path).map_err(Failure::Config)?;
-    terminal::print(&format!("{}: valid", terminal::harmless(&path.to_string_lossy())))?;
+/// Says everything that is wrong with the file at `path`; if nothing is, prints what is asked of whom from where: what an
+/// administrator signs.
+pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
+    let loaded = twinlock_config::load(&args.config).map_err(Failure::Config)?;
+    let policy = check::accept(&loaded).map_err(Failure::Config)?;
+    let table = check::table(&loaded.config, &policy);
+    let warnings = check::check(&loaded.config, &policy).warnings;
+    if args.json {
+        let warnings: Vec<String> = warnings.iter().map(|finding| finding.at(&loaded).to_string()).collect();
+        terminal::print_json(&serde_json::json!({
+            "valid": true,
+            "table": table,
+            "waivers": check::waivers(&policy),
+            "warnings": warnings,
+        }))?;
+        return Ok(Answer::Yes);
+    }
+    terminal::print(&format!("{}: valid\n", terminal::harmless(&args.config.to_string_lossy())))?;
+    terminal::print(&rows(&table))?;
+    for waiver in check::waivers(&policy) {
+        terminal::print(&format!(
+            "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
+        ))?;
+    }
+    for finding in warnings {
+        terminal::print(&format!("warning: {}", finding.at(&loaded)))?;
+    }
     Ok(Answer::Yes)
+}
+
+/// The table in columns; a service is named once.
+fn rows(table: &[Row]) -> String {
+    let width = |column: fn(&Row) -> &str, head: &str| {
+        table.iter().map(|row| column(row).chars().count()).max().unwrap_or(0).max(head.len())
+    };
+    let (service, place, asked) = (
+        width(|row| &row.service, "service"),
+        width(|row| &row.place, "from"),
+        width(|row| &row.questions, "asked"),
+    );
+    let line = |a: &str, b: &str, c: &str, d: &str| format!("{a:service$}  {b:place$}  {c:asked$}  {d}\n");
+    let mut text = line("service", "from", "asked", "the first rule that fits decides");
+    let mut last = "";
+    for row in table {
+        let name = if row.service == last { "" } else { &row.service };
+        text.push_str(&line(name, &row.place, &row.questions, &row.rules.join("; ")));
+        last = &row.service;
+    }
+    text
 }
 
 /// Prints the configuration in force.

@@ -34,7 +34,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
     match &args.command {
         Command::Status => show(args, &Request::Status {}),
         Command::Try(attempt) => attempt::run(args, attempt),
-        Command::Config { command: ConfigCommand::Check } => configuration::check(&args.config),
+        Command::Config { command: ConfigCommand::Check } => configuration::check(args),
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
         Command::User { command: UserCommand::Show { user } } => {

@@ -120,7 +120,7 @@ async fn judge(
 async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision, Option<AuthTok>) {
     let decision = match judged.decision {
         Decision::Grant(_) if dialogue.is_abandoned() => Decision::Deny(Reason::Abandoned),
-        decided => decided,
+        decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },

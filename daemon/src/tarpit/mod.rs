@@ -22,7 +22,6 @@ use twinlock_config::TarpitSettings;
 use twinlock_policy::lane::{Jitter, LaneLimits};
 use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
 
-
 /// How long a call waits for a slot at most.
 const HOLD: Duration = Duration::from_secs(2);
 

@@ -4,21 +4,28 @@ use crate::args::{Args, TryArgs};
 use crate::client::{connect, lost};
 use crate::outcome::{Answer, Failure};
 use crate::terminal;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use twinlock_control::ErrorKind;
 use twinlock_protocol::{
     Answer as Typed, Assembler, Begin, MAX_ANSWER, Message, Phase, Secret, Tell, Verdict,
 };
 
 pub(crate) fn run(args: &Args, attempt: &TryArgs) -> Result<Answer, Failure> {
+    let path = args.login_socket();
+    let mut line = Line { stream: connect(&path)?, path };
+    line.trusts_us()?;
+    if terminal::is_interactive() {
+        terminal::complain("this counts like any other attempt: a failure is a failure of the account");
+    }
     let user = match &attempt.user {
         Some(user) => user.clone().into_bytes(),
         None => terminal::ask("User: ", true)?.to_vec(),
     };
-    let path = args.login_socket();
-    let mut line = Line { stream: connect(&path)?, path };
     line.send(&Message::Begin(begin(attempt, user)))?;
     loop {
         match line.receive()? {
@@ -90,6 +97,21 @@ struct Line {
 }
 
 impl Line {
+    /// The daemon takes the word of root and of its own user only; for anybody else it would try something else than
+    /// was asked.
+    fn trusts_us(&self) -> Result<(), Failure> {
+        let peer = getsockopt(&self.stream, PeerCredentials)
+            .map_err(|error| Failure::Unavailable(format!("{}: {error}", self.path.display())))?;
+        let us = geteuid();
+        if us.is_root() || us.as_raw() == peer.uid() {
+            return Ok(());
+        }
+        Err(Failure::Refused(
+            ErrorKind::No,
+            "only root may try the logins of others; run this as root".into(),
+        ))
+    }
+
     fn send(&mut self, message: &Message) -> Result<(), Failure> {
         self.stream.write_all(&message.encode()).map_err(|error| lost(&self.path, &error))
     }

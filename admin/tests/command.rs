@@ -318,6 +318,20 @@ fn a_try_answers_the_daemons_questions_and_ends_as_the_verdict_says() {
 
 #[test]
 fn a_login_socket_that_talks_nonsense_is_exit_code_3() {
-    let (run, _) = against("nonsense", &[], &["try", "--user", "alice"], "");
-    assert_eq!(run.code, 3, "{}", run.err);
+    let told = Message::Answer(Answer::Refused).encode();
+    for (name, bytes) in [("gone", &b""[..]), ("http", b"HTTP/1.1 400 Bad Request\r\n"), ("turn", &told)] {
+        let folder = Folder::new(name);
+        let listener = UnixListener::bind(folder.socket()).unwrap();
+        let bytes = bytes.to_vec();
+        let daemon = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            receive(&mut stream);
+            stream.write_all(&bytes).unwrap();
+        });
+        let run =
+            twinlock(&["--socket", folder.socket().to_str().unwrap(), "try", "--user", "alice"], "right\n");
+        daemon.join().unwrap();
+        assert_eq!(run.code, 3, "{name}: {}", run.err);
+        assert!(run.err.contains("hung up") || run.err.contains("not understood"), "{name}: {}", run.err);
+    }
 }

@@ -10,7 +10,7 @@ use support::temp::TempDir;
 const PEOPLE: &str = "ou=people,dc=example,dc=org";
 
 /// The rules of the demo's host: the office needs no code, everywhere else does.
-pub const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [location.office]
 networks = ["192.0.2.0/24"]
 
@@ -28,19 +28,19 @@ require = ["password", "code"]
 "#;
 
 /// Where alice usually is.
-pub const HOME: &str = "203.0.113.7";
+pub(crate) const HOME: &str = "203.0.113.7";
 /// A desk in the office network.
-pub const DESK: &str = "192.0.2.44";
+pub(crate) const DESK: &str = "192.0.2.44";
 /// Somebody who knows alice's password, but has not her phone.
-pub const STRANGER: &str = "198.51.100.66";
+pub(crate) const STRANGER: &str = "198.51.100.66";
 
 /// Everything that runs.
-pub struct Scene {
-    pub site: Site,
+pub(crate) struct Scene {
+    pub(crate) site: Site,
     /// The person who logs in: `alice`, unless this machine has an account of that name.
-    pub user: String,
-    pub password: String,
-    pub phone: Phone,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) phone: Phone,
     shown: usize,
     _directory: EmbeddedDirectory,
     _folder: TempDir,
@@ -48,7 +48,7 @@ pub struct Scene {
 
 impl Scene {
     /// Starts it all. It ends, and its folder with it, when the value does.
-    pub fn set() -> Self {
+    pub(crate) fn set() -> Self {
         let user = free_name();
         let password = format!("{user}'s password");
         let folder = TempDir::new("demo");
@@ -76,12 +76,12 @@ impl Scene {
     }
 
     /// One login through the real libpam.
-    pub fn login(&self, from: &str, password: &str, code: &str) -> Code {
+    pub(crate) fn login(&self, from: &str, password: &str, code: &str) -> Code {
         self.site.stack("sshd").login(&self.user).from(from).typing(password, code).authenticate(0)
     }
 
     /// The records that have arrived since the last call, without the syslog header.
-    pub fn new_records(&mut self) -> Vec<String> {
+    pub(crate) fn new_records(&mut self) -> Vec<String> {
         let records = self.site.records();
         let fresh = records[self.shown.min(records.len())..].iter();
         let fresh = fresh
@@ -92,13 +92,13 @@ impl Scene {
     }
 
     /// Waits until the attempt is recorded, and returns what is new.
-    pub fn records_of_attempt(&mut self, number: usize) -> Vec<String> {
+    pub(crate) fn records_of_attempt(&mut self, number: usize) -> Vec<String> {
         let _ = self.site.attempts(number);
         self.new_records()
     }
 
     /// Runs `twinlock` on this terminal, with `input` as its standard input.
-    pub fn twinlock(&self, arguments: &[&str], input: &str) -> bool {
+    pub(crate) fn twinlock(&self, arguments: &[&str], input: &str) -> bool {
         let mut child = Command::new(binary("twinlock"))
             .arg("--config")
             .arg(self.site.path("twinlock.toml"))
@@ -112,7 +112,7 @@ impl Scene {
 }
 
 /// A record the way a person reads it: the fields that tell the story.
-pub fn told(record: &str) -> String {
+pub(crate) fn told(record: &str) -> String {
     let keys = ["verdict", "reason", "source", "place", "rule", "password", "code", "waiver", "lane", "user"];
     let fields: Vec<String> = keys
         .iter()

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use support::pam::Code;
 
 /// Walks until the visitor leaves.
-pub fn walk(mut scene: Scene) {
+pub(crate) fn walk(mut scene: Scene) {
     let user = scene.user.clone();
     println!("\n{}", bold("Twinlock: a login guard, in a temporary folder"));
     println!("twinlockd is running, with a small LDAP directory and the real libpam.");

@@ -4,7 +4,7 @@ use crate::scene::{DESK, HOME, STRANGER, Scene};
 use support::pam::Code;
 
 /// Plays the story and prints it; panics, and so fails, if it does not go as it must.
-pub fn play(mut scene: Scene) {
+pub(crate) fn play(mut scene: Scene) {
     let user = scene.user.clone();
     let password = scene.password.clone();
     println!("Twinlock, played by itself. At a terminal, `make demo` lets you play.\n");

@@ -74,7 +74,7 @@ fn a_missing_or_exposed_or_malformed_seal_key_is_refused() {
     let key = site.path("seal.key");
     fs::remove_file(&key).unwrap();
     refuses(&site, &["store.key", "seal.key"]);
-    fs::write(&key, "5a".repeat(32)).unwrap();
+    fs::write(&key, "5a3c".repeat(16)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     refuses(&site, &["store.key", "seal.key", "chmod"]);
     fs::write(&key, "hunter2").unwrap();
@@ -86,7 +86,7 @@ fn a_missing_or_exposed_or_malformed_seal_key_is_refused() {
 fn a_store_made_with_another_seal_key_is_refused() {
     let mut site = Site::start(DIRECTORY, RULES);
     site.stop();
-    fs::write(site.path("seal.key"), "a5".repeat(32)).unwrap();
+    fs::write(site.path("seal.key"), "a53c".repeat(16)).unwrap();
     refuses(&site, &["store.path", "key"]);
 }
 

@@ -74,7 +74,7 @@ impl Site {
 
     fn filled(folder: TempDir, directory: &str, rules: &str, log: &Path) -> Self {
         let at = |name: &str| folder.path().join(name);
-        private(&at("seal.key"), &"5a".repeat(32));
+        private(&at("seal.key"), &"5a3c".repeat(16));
         let config = format!(
             "[daemon]\nlogin_socket = {login:?}\nadmin_socket = {admin:?}\n\n[directory.main]\n{directory}\n{rules}\n\
              [store]\npath = {store:?}\nkey = {{ file = {key:?} }}\n\n[audit]\nsyslog = {log:?}\n",

@@ -1,1 +1,261 @@
-//! Placeholder.
+//! What must survive: lanes, charges, used and reserved steps, authenticators, known pairs.
+//!
+//! One thread owns an SQLite file and commits in groups; the methods here send it work and wait until that is on
+//! disk. Whatever fails, the caller gets an error, and nobody may be let in on one.
+
+mod authenticators;
+mod charge;
+mod error;
+mod file;
+mod key;
+mod known;
+mod lane_key;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
+pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
+pub use charge::{Charge, ChargeReply, ChargeRequest};
+pub use error::StoreError;
+pub use key::{SealKey, SealKeyError};
+pub use known::KnownPair;
+pub use lane_key::LaneKey;
+pub use settle::{Settled, Settlement};
+
+use crate::clock::{Now, WallTime};
+use crate::totp::Parameters;
+use rusqlite::params;
+use std::path::Path;
+use twinlock_config::TotpSettings;
+use twinlock_control::AuthenticatorReport;
+use twinlock_policy::lane::{Jitter, Lane, LaneLimits, LaneTime};
+use twinlock_policy::{AccountId, Prefix, Username};
+use twinlock_protocol::Secret;
+use writer::{Room, Writer};
+
+/// The store. Cloning shares it; the file is closed when the last clone is gone.
+#[derive(Clone)]
+pub struct Store(Writer);
+
+/// What an opened store goes on from.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The highest time seen on the tarpit's time line; the clock goes on from it.
+    pub lane_time: LaneTime,
+    /// Known pairs that are not forgotten.
+    pub known_pairs: Vec<KnownPair>,
+    /// Charges that were open when the daemon last ended. They were settled as failures.
+    pub crashed_charges: u64,
+}
+
+/// Numbers for `twinlock status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Accounts with an active authenticator.
+    pub accounts_enrolled: u64,
+    /// Authenticators waiting to be confirmed.
+    pub pending: u64,
+    /// Account lanes closed now.
+    pub lanes_closed: u64,
+}
+
+impl Store {
+    /// Opens the store, making the file (mode 0600, in a folder that exists) if there is none. Charges that an earlier
+    /// run left open become failures under `limits`; `wall` tells which known pairs are forgotten. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], naming path and remedy: the file cannot be opened, is not a store, is open in another
+    /// daemon, was made with another key, or `totp` makes no sense.
+    pub fn open(
+        path: &Path,
+        key: SealKey,
+        totp: &TotpSettings,
+        limits: &LaneLimits,
+        wall: WallTime,
+    ) -> Result<(Self, Resumed), StoreError> {
+        let parameters = Parameters::of_settings(totp)
+            .map_err(|error| StoreError::Open { path: path.to_owned(), problem: error.to_string() })?;
+        let (db, lock) = file::open(path, &key)?;
+        let highest: i64 = db.query_row("SELECT lane_time FROM progress", [], |row| row.get(0))?;
+        let mut room = Room {
+            db,
+            key,
+            parameters,
+            window_steps: totp.window_steps,
+            highest: LaneTime(uint(highest)),
+            orphans: settle::Orphans::default(),
+        };
+        let (crashed_charges, _) = room.transaction(|room| settle::crashed(room, limits))?;
+        let resumed =
+            Resumed { lane_time: room.highest, known_pairs: known::all(&room, wall)?, crashed_charges };
+        Ok((Self(Writer::start(room, lock)?), resumed))
+    }
+
+    /// Takes a slot in a lane, compares the code and claims its step.
+    ///
+    /// # Errors
+    /// Whatever it is, nothing was charged, and nobody may be let in.
+    pub async fn charge(&self, request: ChargeRequest) -> Result<ChargeReply, StoreError> {
+        self.0.call(move |room| charge::charge(room, request)).await
+    }
+
+    /// Ends a charge.
+    ///
+    /// # Errors
+    /// It is not settled, and nobody may be let in. The store ends the charge itself as soon as it can: as a failure if
+    /// it was one, else as released.
+    pub async fn settle(
+        &self,
+        mut charge: Charge,
+        settlement: Settlement,
+        now: Now,
+        jitter: Jitter,
+    ) -> Result<Settled, StoreError> {
+        charge.otherwise(match settlement {
+            Settlement::Failed => settle::Ending::Failed,
+            Settlement::Granted { .. } | Settlement::Released => settle::Ending::Released,
+        });
+        let (settled, charge) = self
+            .0
+            .call(move |room| Ok((settle::settle(room, &charge, settlement, now, jitter)?, charge)))
+            .await?;
+        charge.done();
+        Ok(settled)
+    }
+
+    /// Makes an authenticator. A pending one takes the place of an older pending one of the account.
+    ///
+    /// # Errors
+    /// [`StoreError::LabelTaken`], [`StoreError::TooManyAuthenticators`], or a failure.
+    pub async fn enroll(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        new: NewAuthenticator,
+        now: Now,
+    ) -> Result<Enrolled, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| authenticators::enroll(room, &account, &name, &new, now.wall)).await
+    }
+
+    /// Shows a code of the account's pending authenticator.
+    ///
+    /// # Errors
+    /// [`StoreError::LabelTaken`], [`StoreError::TooManyAuthenticators`], or a failure.
+    pub async fn confirm(
+        &self,
+        account: &AccountId,
+        code: Secret,
+        now: Now,
+    ) -> Result<Confirmation, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| authenticators::confirm(room, &account, &code, now)).await
+    }
+
+    /// The account's authenticators, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn authenticators(&self, account: &AccountId) -> Result<Vec<AuthenticatorReport>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| authenticators::reports(room, &account)).await
+    }
+
+    /// The account's lanes that are closed or have failures that still count.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn lanes(
+        &self,
+        account: &AccountId,
+        limits: LaneLimits,
+        now: Now,
+    ) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| lanes(room, &account, &limits, now.lane)).await
+    }
+
+    /// Prefixes from which the account has met its rule, last used first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn known_from(&self, account: &AccountId, now: Now) -> Result<Vec<Prefix>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| known::of(room, &account, now.wall)).await
+    }
+
+    /// Numbers over all accounts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn totals(&self, now: Now) -> Result<Totals, StoreError> {
+        self.0
+            .call(move |room| {
+                let (accounts_enrolled, pending) = authenticators::totals(room)?;
+                let lanes_closed: i64 = room
+                    .db
+                    .prepare_cached("SELECT count(*) FROM lane WHERE not_before > ?1")?
+                    .query_row([sql_int(now.lane.0)], |row| row.get(0))?;
+                Ok(Totals { accounts_enrolled, pending, lanes_closed: uint(lanes_closed) })
+            })
+            .await
+    }
+
+    /// Notes the time, so that the tarpit's time line goes on from it after a crash. Due each minute.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn tick(&self, now: Now) -> Result<(), StoreError> {
+        self.0
+            .call(move |room| {
+                room.see(now.lane);
+                room.remember_time()
+            })
+            .await
+    }
+
+    /// Commits that wrote something since the start.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.0.commits()
+    }
+
+    /// Does what is waiting, then closes the file. Other clones get [`StoreError::Stopped`] from then on.
+    pub async fn close(self) {
+        self.0.stop().await;
+    }
+}
+
+fn lanes(
+    room: &Room,
+    account: &AccountId,
+    limits: &LaneLimits,
+    time: LaneTime,
+) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
+    let keys: Vec<String> = room
+        .db
+        .prepare_cached("SELECT lane FROM lane WHERE account = ?1 ORDER BY lane")?
+        .query_map(params![account.as_str()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut lanes = Vec::new();
+    for text in keys {
+        let lane = charge::read_lane(room, account, &text)?;
+        let key = LaneKey::parse(&text).ok_or_else(|| StoreError::Damaged("the key of a lane".into()))?;
+        if lane.not_before > time || lane.counted(limits, time) > 0 {
+            lanes.push((key, lane));
+        }
+    }
+    Ok(lanes)
+}
+
+/// As SQLite keeps it: values beyond its range become its largest.
+fn sql_int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Back again: what is below zero was never written.
+fn uint(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

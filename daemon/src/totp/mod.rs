@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Time-based codes (RFC 6238): which code belongs to which step, and whether it may still be used.
+//!
+//! Everything here is a pure function of values and a given time; the store reads and writes what the functions
+//! speak of, inside one transaction. Only this module makes a [`CodeProof`].
+
+mod code;
+mod judge;
+mod seed;
+mod uri;
+
+pub use code::{AuthenticatorId, Label, LabelError, Parameters, ParametersError, Step};
+pub use judge::{
+    Asked, Candidate, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement, Reserved, TRIES, judge,
+};
+pub use seed::{Seed, SeedError};
+pub use uri::otpauth;

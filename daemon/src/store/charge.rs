@@ -1,0 +1,272 @@
+//! Charge first (DESIGN promise 3): one transaction takes a slot in the lane, compares the code and claims its step.
+//! A closed or full lane compares nothing and writes nothing.
+
+use super::authenticators;
+use super::lane_key::LaneKey;
+use super::settle::{Ending, Orphan, Orphans};
+use super::writer::Room;
+use super::{StoreError, sql_int, uint};
+use crate::attempt::AttemptId;
+use crate::clock::Now;
+use crate::totp::{self, Asked, Claim, CodeOutcome, CodePair, CodeProof, CodeTry};
+use rusqlite::{OptionalExtension, params};
+use std::fmt;
+use twinlock_policy::lane::{Lane, LaneLimits, LaneTime, Opening};
+use twinlock_policy::{AccountId, Username};
+
+/// Steps before the present one whose reservations are kept.
+const KEPT_STEPS: u64 = 4;
+
+/// What a charge is asked for.
+#[derive(Debug)]
+pub struct ChargeRequest {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The account it is about.
+    pub account: AccountId,
+    /// The account's name as the directory spells it: a label.
+    pub name: Username,
+    /// The lane the attempt stands in.
+    pub lane: LaneKey,
+    /// What bounds that lane.
+    pub limits: LaneLimits,
+    /// The time.
+    pub now: Now,
+    /// For whom a step is reserved. `None` at `local`, `unknown` and uncounted sources: the first use spends it.
+    pub pair: Option<CodePair>,
+    /// What was typed.
+    pub code: CodeTry,
+    /// Steps accepted either side: 0 or 1.
+    pub window_steps: u8,
+}
+
+/// What became of it.
+#[derive(Debug)]
+#[must_use]
+pub enum ChargeReply {
+    /// The lane is closed; nothing was compared.
+    Closed {
+        /// When it opens.
+        until: LaneTime,
+    },
+    /// All its slots are taken at this moment; nothing was compared.
+    Full,
+    /// A slot was taken and the code was compared.
+    Charged(Charge),
+}
+
+/// A slot taken in a lane. It ends with [`super::Store::settle`]; one that is dropped instead, or whose settlement
+/// fails, is settled by the store with its next transaction.
+#[must_use]
+pub struct Charge {
+    attempt: AttemptId,
+    account: AccountId,
+    name: Username,
+    limits: LaneLimits,
+    code: CodeOutcome,
+    code_length: usize,
+    spent: bool,
+    otherwise: Option<Ending>,
+    orphans: Orphans,
+}
+
+impl Charge {
+    /// What became of the code.
+    pub const fn code(&self) -> &CodeOutcome {
+        &self.code
+    }
+
+    /// Bytes of the code at the end of what was typed; 0 if none was found there. Told for used codes too: where the
+    /// password ends does not depend on whether the code may be used.
+    #[must_use]
+    pub const fn code_length(&self) -> usize {
+        self.code_length
+    }
+
+    /// The attempt it was made for.
+    #[must_use]
+    pub const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The account it was made for.
+    #[must_use]
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub(super) const fn name(&self) -> &Username {
+        &self.name
+    }
+
+    pub(super) const fn limits(&self) -> &LaneLimits {
+        &self.limits
+    }
+
+    pub(super) const fn proof(&self) -> Option<&CodeProof> {
+        match &self.code {
+            CodeOutcome::Right(proof) => Some(proof),
+            CodeOutcome::NotAsked
+            | CodeOutcome::NoAuthenticator
+            | CodeOutcome::Wrong
+            | CodeOutcome::Replay { .. }
+            | CodeOutcome::InUse => None,
+        }
+    }
+
+    /// Whether the charge itself has spent the step.
+    pub(super) const fn spent(&self) -> bool {
+        self.spent
+    }
+
+    /// How it ends if its settlement does not get through.
+    pub(super) const fn otherwise(&mut self, ending: Ending) {
+        self.otherwise = Some(ending);
+    }
+
+    /// It is settled.
+    pub(super) fn done(mut self) {
+        self.otherwise = None;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(ending) = self.otherwise {
+            self.orphans.add(Orphan { attempt: self.attempt, limits: self.limits, ending });
+        }
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Charge")
+            .field("attempt", &self.attempt)
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The operation.
+pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeReply, StoreError> {
+    room.see(request.now.lane);
+    let lane = request.lane.to_string();
+    let slots = match read_lane(room, &request.account, &lane)?.opening(&request.limits, request.now.lane) {
+        Opening::Closed { until } => return Ok(ChargeReply::Closed { until }),
+        Opening::Open { slots } => slots,
+    };
+    let taken: u32 = room
+        .db
+        .prepare_cached("SELECT count(*) FROM charge WHERE account = ?1 AND lane = ?2")?
+        .query_row(params![request.account.as_str(), lane], |row| row.get(0))?;
+    if taken >= slots {
+        return Ok(ChargeReply::Full);
+    }
+    room.db.prepare_cached("INSERT INTO charge VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        request.attempt.number().cast_signed(),
+        request.account.as_str(),
+        lane,
+        sql_int(request.now.lane.0)
+    ])?;
+    let candidates = match &request.code {
+        CodeTry::NotAsked => Vec::new(),
+        CodeTry::Code(_) | CodeTry::Field(_) => authenticators::active(room, &request.account)?,
+    };
+    let asked = Asked {
+        attempt: request.attempt,
+        account: &request.account,
+        pair: request.pair.as_ref(),
+        wall: request.now.wall,
+        window_steps: request.window_steps,
+    };
+    let judgement = totp::judge(&asked, &request.code, &candidates);
+    if let (CodeOutcome::Right(proof), Some(claim)) = (&judgement.outcome, judgement.claim) {
+        if let Some(used) = candidates.iter().find(|candidate| candidate.id == proof.authenticator()) {
+            let oldest = used.parameters.step_at(request.now.wall).0.saturating_sub(KEPT_STEPS);
+            forget_before(room, proof, oldest)?;
+        }
+        write_claim(room, proof, claim, request.pair.as_ref())?;
+    }
+    Ok(ChargeReply::Charged(Charge {
+        attempt: request.attempt,
+        account: request.account,
+        name: request.name,
+        limits: request.limits,
+        code: judgement.outcome,
+        code_length: judgement.code_length,
+        spent: judgement.claim == Some(Claim::Spend),
+        otherwise: Some(Ending::Failed),
+        orphans: room.orphans.clone(),
+    }))
+}
+
+/// A lane as it is kept; one without a row has had no failures.
+pub(super) fn read_lane(room: &Room, account: &AccountId, lane: &str) -> Result<Lane, StoreError> {
+    let lane = room
+        .db
+        .prepare_cached("SELECT failures, settled_at, not_before FROM lane WHERE account = ?1 AND lane = ?2")?
+        .query_row(params![account.as_str(), lane], |row| {
+            Ok(Lane {
+                failures: row.get(0)?,
+                settled_at: LaneTime(uint(row.get(1)?)),
+                not_before: LaneTime(uint(row.get(2)?)),
+            })
+        })
+        .optional()?;
+    Ok(lane.unwrap_or_default())
+}
+
+fn write_claim(
+    room: &Room,
+    proof: &CodeProof,
+    claim: Claim,
+    pair: Option<&CodePair>,
+) -> Result<(), StoreError> {
+    let (id, step) = (proof.authenticator().0, sql_int(proof.step().0));
+    let attempt = proof.attempt().number().cast_signed();
+    let written = match (claim, pair) {
+        (Claim::Reserve, Some(pair)) => room
+            .db
+            .prepare_cached("INSERT INTO reservation VALUES (?1, ?2, ?3, ?4, 1, ?5)")?
+            .execute(params![id, step, pair.source.to_string(), pair.service.as_str(), attempt])?,
+        (Claim::Again, Some(_)) => room
+            .db
+            .prepare_cached(
+                "UPDATE reservation SET tries = tries + 1, open_attempt = ?3 \
+                 WHERE authenticator = ?1 AND step = ?2 AND open_attempt IS NULL",
+            )?
+            .execute(params![id, step, attempt])?,
+        (Claim::Spend, None) => room
+            .db
+            .prepare_cached(
+                "UPDATE authenticator SET used_step = ?2 \
+                 WHERE id = ?1 AND state = 'active' AND used_step < ?2",
+            )?
+            .execute(params![id, step])?,
+        (Claim::Reserve | Claim::Again, None) | (Claim::Spend, Some(_)) => 0,
+    };
+    if written == 1 { Ok(()) } else { Err(StoreError::Damaged("a step could not be claimed".into())) }
+}
+
+/// Drops reservations of steps whose window is long over. Such a step counts as used from then on, so that a clock
+/// that is set back does not free it.
+fn forget_before(room: &Room, proof: &CodeProof, oldest: u64) -> Result<(), StoreError> {
+    let id = proof.authenticator().0;
+    let last: Option<i64> = room
+        .db
+        .prepare_cached(
+            "SELECT max(step) FROM reservation \
+             WHERE authenticator = ?1 AND step < ?2 AND open_attempt IS NULL",
+        )?
+        .query_row(params![id, sql_int(oldest)], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(()) };
+    room.db
+        .prepare_cached("UPDATE authenticator SET used_step = max(used_step, ?2) WHERE id = ?1")?
+        .execute(params![id, last])?;
+    room.db
+        .prepare_cached(
+            "DELETE FROM reservation WHERE authenticator = ?1 AND step <= ?2 AND open_attempt IS NULL",
+        )?
+        .execute(params![id, last])?;
+    Ok(())
+}

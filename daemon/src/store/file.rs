@@ -1,0 +1,223 @@
+//! The store's file: who may open it, how SQLite is set, which tables are in it.
+//!
+//! Schema changes within a major version only add, so that the previous minor version runs on them.
+
+use super::{SealKey, StoreError};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// "TWLK": the file is one of ours.
+const APPLICATION: i64 = 0x5457_4c4b;
+/// Schemas up to this belong to this major version, later ones of which only add.
+const LAST_OF_THIS_MAJOR: i64 = 999;
+/// The key that seals new seeds.
+pub(super) const PRESENT_KEY: i64 = 1;
+
+/// Step n brings a file from schema n to n + 1.
+const MIGRATIONS: [&str; 1] = [r"
+CREATE TABLE progress (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    lane_time INTEGER NOT NULL
+) STRICT;
+INSERT INTO progress VALUES (1, 0);
+CREATE TABLE seal_key (
+    id INTEGER PRIMARY KEY,
+    check_value BLOB NOT NULL
+) STRICT;
+CREATE TABLE lane (
+    account TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    settled_at INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    PRIMARY KEY (account, lane)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lane_closed ON lane (not_before);
+CREATE TABLE charge (
+    attempt INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    opened_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX charge_lane ON charge (account, lane);
+CREATE TABLE authenticator (
+    id INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'active')),
+    digits INTEGER NOT NULL,
+    algorithm TEXT NOT NULL,
+    step_s INTEGER NOT NULL,
+    key_id INTEGER NOT NULL REFERENCES seal_key (id),
+    seed BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    last_used INTEGER,
+    used_step INTEGER NOT NULL DEFAULT -1,
+    wrong_codes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX authenticator_account ON authenticator (account);
+CREATE UNIQUE INDEX authenticator_label ON authenticator (account, label) WHERE state = 'active';
+CREATE UNIQUE INDEX authenticator_pending ON authenticator (account) WHERE state = 'pending';
+CREATE TABLE reservation (
+    authenticator INTEGER NOT NULL REFERENCES authenticator (id) ON DELETE CASCADE,
+    step INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    service TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    open_attempt INTEGER,
+    PRIMARY KEY (authenticator, step)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX reservation_open ON reservation (open_attempt) WHERE open_attempt IS NOT NULL;
+CREATE TABLE known (
+    account TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    name TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    last_used INTEGER NOT NULL,
+    PRIMARY KEY (account, prefix)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Keeps a second daemon away for as long as it lives.
+pub(super) struct Lock {
+    _held: Flock<File>,
+}
+
+/// Opens the file, makes it where there is none, and brings it to the present schema.
+pub(super) fn open(path: &Path, key: &SealKey) -> Result<(Connection, Lock), StoreError> {
+    let lock = lock(path)?;
+    private_file(path)?;
+    let mut db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(|error| refuse(path, format!("SQLite cannot open it: {error}")))?;
+    recognise(path, &db)?;
+    set_up(&db).map_err(|error| refuse(path, format!("SQLite cannot be set up on it: {error}")))?;
+    migrate(&mut db, key).map_err(|error| refuse(path, format!("its tables cannot be made: {error}")))?;
+    check_key(path, &db, key)?;
+    Ok((db, lock))
+}
+
+fn refuse(path: &Path, problem: String) -> StoreError {
+    StoreError::Open { path: path.to_owned(), problem }
+}
+
+fn lock(path: &Path) -> Result<Lock, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let file = private(&lock_path).map_err(|error| refuse(&lock_path, remedy(&error)))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(Lock { _held: held }),
+        Err((_, Errno::EWOULDBLOCK)) => Err(refuse(
+            path,
+            "another twinlockd has this store open; stop it first, or give this one a [store] path of its own"
+                .into(),
+        )),
+        Err((_, errno)) => Err(refuse(&lock_path, format!("it cannot be locked: {errno}"))),
+    }
+}
+
+fn private_file(path: &Path) -> Result<(), StoreError> {
+    let file = private(path).map_err(|error| refuse(path, remedy(&error)))?;
+    let about = file.metadata().map_err(|error| refuse(path, remedy(&error)))?;
+    if !about.is_file() {
+        return Err(refuse(path, "it is no file; set [store] path to one".into()));
+    }
+    if about.mode() & 0o077 != 0 {
+        return Err(refuse(path, "others than its owner may use it; run chmod 600 on it".into()));
+    }
+    Ok(())
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn remedy(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        return "its folder does not exist; make it, owned by the user twinlockd runs as, with mode 0700"
+            .into();
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return "the user twinlockd runs as may not read and write it; change its owner".into();
+    }
+    format!("it cannot be opened: {error}")
+}
+
+/// Refuses a database that is not ours before anything is written to it.
+fn recognise(path: &Path, db: &Connection) -> Result<(), StoreError> {
+    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+        Ok((
+            db.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            db.pragma_query_value(None, "user_version", |row| row.get(0))?,
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
+        ))
+    };
+    let (application, version, tables) = read().map_err(|error| {
+        refuse(path, format!("it is not a readable store ({error}); restore a backup or name another file"))
+    })?;
+    let fresh = application == 0 && version == 0 && tables == 0;
+    if !fresh && application != APPLICATION {
+        return Err(refuse(path, "it is a database, but not a Twinlock store; name another file".into()));
+    }
+    if version > LAST_OF_THIS_MAJOR {
+        return Err(refuse(
+            path,
+            "a later major version of Twinlock has written it; run that version".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn set_up(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::from_secs(2))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(db: &mut Connection, key: &SealKey) -> Result<(), StoreError> {
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (step, sql) in (1_i64..).zip(MIGRATIONS).filter(|(step, _)| *step > version) {
+        let transaction = db.transaction()?;
+        transaction.execute_batch(sql)?;
+        if step == 1 {
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.execute(
+                "INSERT INTO seal_key VALUES (?1, ?2)",
+                params![PRESENT_KEY, key.check_value(PRESENT_KEY)?],
+            )?;
+        }
+        transaction.pragma_update(None, "user_version", step)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn check_key(path: &Path, db: &Connection, key: &SealKey) -> Result<(), StoreError> {
+    let check_value: Option<Vec<u8>> = db
+        .query_row("SELECT check_value FROM seal_key WHERE id = ?1", [PRESENT_KEY], |row| row.get(0))
+        .optional()?;
+    if check_value.is_some_and(|value| key.made(PRESENT_KEY, &value)) {
+        return Ok(());
+    }
+    Err(refuse(
+        path,
+        "the seal key is not the one this store was made with; set [store] key to that one, or restore it from its \
+         backup"
+            .into(),
+    ))
+}

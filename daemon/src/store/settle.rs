@@ -1,0 +1,177 @@
+//! How a charge ends: one transaction gives the slot back, spends or frees the step, counts the failure, learns the
+//! place. It is on disk before anyone hears the verdict.
+
+use super::charge::{Charge, read_lane};
+use super::writer::Room;
+use super::{StoreError, known, sql_int};
+use crate::attempt::AttemptId;
+use crate::clock::Now;
+use rusqlite::{OptionalExtension, params};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use twinlock_policy::lane::{Jitter, LaneLimits, LaneTime};
+use twinlock_policy::{AccountId, Prefix};
+
+/// How an attempt went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It met its rule: its step is spent, its slot is given back, the shared lane is as it was.
+    Granted {
+        /// The pair that is known from now on, if this place can be.
+        learn: Option<Prefix>,
+    },
+    /// A secret was wrong: one more failure in the lane.
+    Failed,
+    /// No secret was found wrong: the slot is given back without a trace, and the try of a reserved step too.
+    Released,
+}
+
+/// Whether it could be settled so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// It is, and on disk.
+    Done,
+    /// The step could not be spent any more: another attempt has. Deny. The slot was given back, nothing was learned.
+    Conflict,
+}
+
+/// How a slot is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Failed,
+    Released,
+}
+
+/// A charge whose attempt ended without a settlement that reached the disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Orphan {
+    pub(super) attempt: AttemptId,
+    pub(super) limits: LaneLimits,
+    pub(super) ending: Ending,
+}
+
+/// Where dropped charges wait for the thread's next transaction. Bounded by the slots of all lanes, as charges are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Orphans(Arc<Mutex<Vec<Orphan>>>);
+
+impl Orphans {
+    pub(super) fn add(&self, orphan: Orphan) {
+        self.lock().push(orphan);
+    }
+
+    pub(super) fn take(&self) -> Vec<Orphan> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn give_back(&self, orphans: Vec<Orphan>) {
+        self.lock().extend(orphans);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Orphan>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operation.
+pub(super) fn settle(
+    room: &mut Room,
+    charge: &Charge,
+    settlement: Settlement,
+    now: Now,
+    jitter: Jitter,
+) -> Result<Settled, StoreError> {
+    room.see(now.lane);
+    let ending = match settlement {
+        Settlement::Failed => Ending::Failed,
+        Settlement::Granted { .. } | Settlement::Released => Ending::Released,
+    };
+    if !end(room, charge.attempt(), ending, charge.limits(), now.lane, jitter)? {
+        return Ok(Settled::Conflict);
+    }
+    let Settlement::Granted { learn } = settlement else { return Ok(Settled::Done) };
+    if !spend(room, charge, now)? {
+        return Ok(Settled::Conflict);
+    }
+    if let Some(prefix) = learn {
+        known::learn(room, charge.account(), charge.name(), prefix, now.wall)?;
+    }
+    Ok(Settled::Done)
+}
+
+/// Settles a charge that nobody else will. One that never reached the disk, or was settled after all, is left alone.
+pub(super) fn adopt(room: &mut Room, orphan: &Orphan) -> Result<(), StoreError> {
+    let time = room.highest;
+    end(room, orphan.attempt, orphan.ending, &orphan.limits, time, Jitter(0)).map(drop)
+}
+
+/// Settles as failures what was open when the daemon ended. Tells how many there were.
+pub(super) fn crashed(room: &mut Room, limits: &LaneLimits) -> Result<u64, StoreError> {
+    let open: Vec<i64> = room
+        .db
+        .prepare("SELECT attempt FROM charge ORDER BY opened_at")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for attempt in &open {
+        let attempt = AttemptId::from_number(attempt.cast_unsigned());
+        adopt(room, &Orphan { attempt, limits: *limits, ending: Ending::Failed })?;
+    }
+    Ok(u64::try_from(open.len()).unwrap_or(u64::MAX))
+}
+
+/// Gives the slot back. `false` if there is none.
+fn end(
+    room: &Room,
+    attempt: AttemptId,
+    ending: Ending,
+    limits: &LaneLimits,
+    time: LaneTime,
+    jitter: Jitter,
+) -> Result<bool, StoreError> {
+    let attempt = attempt.number().cast_signed();
+    let slot: Option<(String, String)> = room
+        .db
+        .prepare_cached("DELETE FROM charge WHERE attempt = ?1 RETURNING account, lane")?
+        .query_row([attempt], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((account, lane)) = slot else { return Ok(false) };
+    let given_back = i64::from(ending == Ending::Released);
+    room.db
+        .prepare_cached(
+            "UPDATE reservation SET open_attempt = NULL, tries = tries - ?2 WHERE open_attempt = ?1",
+        )?
+        .execute([attempt, given_back])?;
+    if ending == Ending::Failed {
+        let account = AccountId::new(account);
+        let failed = read_lane(room, &account, &lane)?.failed(limits, time, jitter);
+        room.db
+            .prepare_cached(
+                "INSERT INTO lane VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, lane) DO UPDATE SET \
+                 failures = excluded.failures, settled_at = excluded.settled_at, \
+                 not_before = excluded.not_before",
+            )?
+            .execute(params![
+                account.as_str(),
+                lane,
+                failed.failures,
+                sql_int(failed.settled_at.0),
+                sql_int(failed.not_before.0)
+            ])?;
+    }
+    Ok(true)
+}
+
+/// Spends the step of a right code, and with it every older one. `false` if another attempt has spent it, or if the
+/// authenticator is gone.
+fn spend(room: &Room, charge: &Charge, now: Now) -> Result<bool, StoreError> {
+    let Some(proof) = charge.proof() else { return Ok(true) };
+    let floor = sql_int(proof.step().0);
+    // A step that the charge itself has spent is at or below the used step already.
+    let written = room
+        .db
+        .prepare_cached(
+            "UPDATE authenticator SET used_step = max(used_step, ?2), last_used = ?3 \
+             WHERE id = ?1 AND state = 'active' AND (?4 OR used_step < ?2)",
+        )?
+        .execute(params![proof.authenticator().0, floor, sql_int(now.wall.0), charge.spent()])?;
+    Ok(written == 1)
+}

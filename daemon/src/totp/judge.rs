@@ -1,0 +1,250 @@
+//! Whether a code may be used (DESIGN promise 2): compares what was typed with the account's authenticators and says
+//! what the store must write for it. The only maker of a [`CodeProof`].
+
+use super::{AuthenticatorId, Parameters, Seed, Step};
+use crate::attempt::AttemptId;
+use crate::clock::WallTime;
+use std::cmp::Reverse;
+use twinlock_policy::{AccountId, Service, Source};
+use twinlock_protocol::Secret;
+
+/// Attempts that a reserved step serves.
+pub const TRIES: u8 = 3;
+
+/// Who may use a reserved step again: the same literal address and service (the account follows from the
+/// authenticator).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodePair {
+    /// A literal address.
+    pub source: Source,
+    /// The PAM service.
+    pub service: Service,
+}
+
+/// What was typed where a code may stand.
+#[derive(Debug)]
+pub enum CodeTry {
+    /// No code was asked; nothing is compared.
+    NotAsked,
+    /// The answer to the question for the code.
+    Code(Secret),
+    /// The answer to a single question: password followed by the code.
+    Field(Secret),
+}
+
+/// What became of the code.
+#[derive(Debug)]
+#[must_use]
+pub enum CodeOutcome {
+    /// No code was asked.
+    NotAsked,
+    /// The account has no active authenticator.
+    NoAuthenticator,
+    /// Not a code of this account now.
+    Wrong,
+    /// A code of this account that was used, or that another pair has reserved.
+    Replay {
+        /// Whether it was this pair that showed it.
+        same_pair: bool,
+    },
+    /// A code that another attempt of this very pair is using at this moment.
+    InUse,
+    /// A right code, reserved for this attempt or spent by it.
+    Right(CodeProof),
+}
+
+/// That an attempt showed a right code of an account. Bound to both; not `Clone`.
+#[derive(Debug)]
+pub struct CodeProof {
+    attempt: AttemptId,
+    account: AccountId,
+    authenticator: AuthenticatorId,
+    step: Step,
+}
+
+impl CodeProof {
+    /// The attempt that showed it.
+    #[must_use]
+    pub const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The account whose code it is.
+    #[must_use]
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The authenticator whose code it is.
+    #[must_use]
+    pub const fn authenticator(&self) -> AuthenticatorId {
+        self.authenticator
+    }
+
+    /// The step it belongs to.
+    #[must_use]
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+}
+
+/// Whose code is judged, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The account.
+    pub account: &'a AccountId,
+    /// For whom a step would be reserved; `None` where the first use spends it.
+    pub pair: Option<&'a CodePair>,
+    /// The time by which codes go.
+    pub wall: WallTime,
+    /// Steps accepted either side.
+    pub window_steps: u8,
+}
+
+/// An active authenticator with what was done with its steps.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub id: AuthenticatorId,
+    /// What its codes are like.
+    pub parameters: Parameters,
+    /// Its seed.
+    pub seed: Seed,
+    /// This step and every older one are used.
+    pub used: Option<Step>,
+    /// Steps that were reserved, the used ones among them included.
+    pub reserved: Vec<Reserved>,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// The step.
+    pub step: Step,
+    /// For whom.
+    pub pair: CodePair,
+    /// Attempts it has served.
+    pub tries: u8,
+    /// Whether one of them is under way.
+    pub open: bool,
+}
+
+/// What the store must write for a right code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// A first reservation of the step.
+    Reserve,
+    /// One more try of the reservation that is there.
+    Again,
+    /// The step is used from now on.
+    Spend,
+}
+
+/// The outcome, where the code stood, and what must be written.
+#[derive(Debug)]
+#[must_use]
+pub struct Judgement {
+    /// What became of the code.
+    pub outcome: CodeOutcome,
+    /// Bytes of the code at the end of what was typed; 0 if none was found there.
+    pub code_length: usize,
+    /// What the store must write in the same transaction; there exactly if the code is right.
+    pub claim: Option<Claim>,
+}
+
+impl Judgement {
+    const fn without_code(outcome: CodeOutcome) -> Self {
+        Self { outcome, code_length: 0, claim: None }
+    }
+}
+
+/// How a step stands towards a pair, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Used { same_pair: bool },
+    Open,
+    Usable(Claim),
+}
+
+/// Judges what was typed against the account's active authenticators.
+///
+/// A single field is read from the right, longest code first, only in lengths the account has; the first suffix that
+/// is a code of the account, a used one too, ends the password.
+pub fn judge(asked: &Asked<'_>, typed: &CodeTry, candidates: &[Candidate]) -> Judgement {
+    let (typed, field) = match typed {
+        CodeTry::NotAsked => return Judgement::without_code(CodeOutcome::NotAsked),
+        CodeTry::Code(code) => (code.expose(), false),
+        CodeTry::Field(field) => (field.expose(), true),
+    };
+    if candidates.is_empty() {
+        return Judgement::without_code(CodeOutcome::NoAuthenticator);
+    }
+    let mut lengths: Vec<usize> = candidates.iter().map(|c| usize::from(c.parameters.digits())).collect();
+    lengths.sort_unstable_by_key(|length| Reverse(*length));
+    lengths.dedup();
+    for length in lengths {
+        let start = typed.len().checked_sub(length).filter(|start| field || *start == 0);
+        let Some(code) = start.and_then(|start| typed.get(start..)) else { continue };
+        let Some((authenticator, step, standing)) = best(asked, code, candidates) else { continue };
+        return found(asked, authenticator, step, standing, length);
+    }
+    Judgement::without_code(CodeOutcome::Wrong)
+}
+
+/// Of all that `code` can mean, the one that serves its owner best. Within one authenticator the worst standing
+/// counts: the same digits at two of its steps are one code, which works once.
+fn best(
+    asked: &Asked<'_>,
+    code: &[u8],
+    candidates: &[Candidate],
+) -> Option<(AuthenticatorId, Step, Standing)> {
+    candidates
+        .iter()
+        .filter_map(|candidate| {
+            candidate
+                .parameters
+                .matching(&candidate.seed, code, asked.wall, asked.window_steps)
+                .into_iter()
+                .map(|step| (candidate.id, step, standing(candidate, step, asked.pair)))
+                .min_by_key(|(_, step, standing)| (*standing, Reverse(*step)))
+        })
+        .max_by_key(|(_, _, standing)| *standing)
+}
+
+fn standing(candidate: &Candidate, step: Step, pair: Option<&CodePair>) -> Standing {
+    let row = candidate.reserved.iter().find(|row| row.step == step);
+    let own = row.filter(|row| Some(&row.pair) == pair);
+    if candidate.used.is_some_and(|used| step <= used) {
+        return Standing::Used { same_pair: own.is_some() };
+    }
+    match (row, own) {
+        (None, _) if pair.is_some() => Standing::Usable(Claim::Reserve),
+        (None, _) => Standing::Usable(Claim::Spend),
+        (Some(_), None) => Standing::Used { same_pair: false },
+        (Some(_), Some(own)) if own.open => Standing::Open,
+        (Some(_), Some(own)) if own.tries >= TRIES => Standing::Used { same_pair: true },
+        (Some(_), Some(_)) => Standing::Usable(Claim::Again),
+    }
+}
+
+fn found(
+    asked: &Asked<'_>,
+    authenticator: AuthenticatorId,
+    step: Step,
+    standing: Standing,
+    code_length: usize,
+) -> Judgement {
+    match standing {
+        Standing::Used { same_pair } => {
+            Judgement { outcome: CodeOutcome::Replay { same_pair }, code_length, claim: None }
+        }
+        Standing::Open => Judgement { outcome: CodeOutcome::InUse, code_length, claim: None },
+        Standing::Usable(claim) => {
+            let proof =
+                CodeProof { attempt: asked.attempt, account: asked.account.clone(), authenticator, step };
+            Judgement { outcome: CodeOutcome::Right(proof), code_length, claim: Some(claim) }
+        }
+    }
+}

@@ -56,7 +56,7 @@ async fn a_missing_folder_is_named_with_the_remedy() {
     assert!(text.contains("/nonexistent/twinlock") && text.contains("make it"), "{text}");
 }
 
-/// Makes every commit of a batch fail in which `breaks` was run.
+/// With it, an insert into `child` is refused by the commit and not before.
 const DEFERRED: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY); \
      CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)";
 
@@ -81,6 +81,16 @@ async fn a_commit_that_fails_grants_nobody_and_the_slot_comes_back() {
     assert!(right(&again));
     assert_eq!(bench.grant(again).await, Settled::Done);
     assert_eq!(bench.failures().await, 0);
+}
+
+#[tokio::test]
+async fn a_dropped_charge_is_still_counted_when_the_commit_that_counts_it_fails() {
+    let bench = Bench::with_phone(3).await;
+    bench.sql(DEFERRED).await.unwrap();
+    drop(bench.no_code().await);
+    assert!(bench.sql("INSERT INTO child VALUES (1)").await.is_err());
+    bench.store.tick(bench.clock.now()).await.unwrap();
+    assert_eq!(bench.failures().await, 1);
 }
 
 #[tokio::test]

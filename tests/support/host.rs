@@ -34,7 +34,7 @@ pub fn can_play(story: &str) -> bool {
     let Some(missing) = missing else { return true };
     let line = format!("{story}: {missing}");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "a story cannot run: {line}");
-    eprintln!("SKIPPED {line}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {line}");
     if let Some(list) = std::env::var_os("TWINLOCK_SKIPPED") {
         let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
         writeln!(list, "{line}").unwrap();
@@ -173,12 +173,12 @@ impl Host {
         let mut screen = script.stdout.take().unwrap();
         let mut shown = String::new();
         let mut read_from = 0;
-        for (prompt, answer) in answers {
+        'talk: for (prompt, answer) in answers {
             while !shown[read_from..].contains(prompt) {
                 let mut chunk = [0; 1024];
                 let count = screen.read(&mut chunk).unwrap_or(0);
                 if count == 0 {
-                    return shown;
+                    break 'talk;
                 }
                 shown.push_str(&String::from_utf8_lossy(&chunk[..count]));
             }

@@ -6,13 +6,13 @@ use super::writer::Room;
 use super::{StoreError, sql_int, uint};
 use crate::clock::{Now, WallTime};
 use crate::totp::{AuthenticatorId, Candidate, CodePair, Label, Parameters, Reserved, Seed, Step, otpauth};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 use twinlock_control::{AuthenticatorReport, AuthenticatorState, SecretText};
 use twinlock_policy::{AccountId, Service, Source, Username};
 use twinlock_protocol::Secret;
 
 /// Most an account may have active.
-const MOST_ACTIVE: u32 = 8;
+const MOST_ACTIVE: usize = 8;
 /// Wrong codes after which a pending one is dropped.
 const MOST_WRONG: u8 = 5;
 
@@ -205,11 +205,11 @@ pub(super) fn enroll(
 }
 
 fn has_room_for(others: &[Stored], label: &str) -> Result<(), StoreError> {
-    let mut active = others.iter().filter(|stored| stored.active);
-    if active.clone().any(|stored| stored.label == label) {
+    let active = || others.iter().filter(|stored| stored.active);
+    if active().any(|stored| stored.label == label) {
         return Err(StoreError::LabelTaken);
     }
-    if active.nth(usize::try_from(MOST_ACTIVE - 1).unwrap_or(0)).is_some() {
+    if active().count() >= MOST_ACTIVE {
         return Err(StoreError::TooManyAuthenticators);
     }
     Ok(())
@@ -256,13 +256,12 @@ fn wrong_code(room: &Room, pending: &Stored) -> Result<Confirmation, StoreError>
 
 /// Accounts with an active authenticator, and authenticators that are pending.
 pub(super) fn totals(room: &Room) -> Result<(u64, u64), StoreError> {
-    let totals: Option<(i64, i64)> = room
+    let (enrolled, pending) = room
         .db
         .prepare_cached(
             "SELECT count(DISTINCT account) FILTER (WHERE state = 'active'), \
              count(*) FILTER (WHERE state = 'pending') FROM authenticator",
         )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(totals.map_or((0, 0), |(enrolled, pending)| (uint(enrolled), uint(pending))))
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((uint(enrolled), uint(pending)))
 }

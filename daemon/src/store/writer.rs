@@ -81,8 +81,8 @@ impl Room {
 
 /// An operation on its way through the thread.
 pub(super) trait Operation: Send {
-    /// Does it, inside the batch's transaction.
-    fn run(&mut self, room: &mut Room);
+    /// Does it, inside the batch's transaction. The error is the one its caller gets, unless the batch fails.
+    fn run(&mut self, room: &mut Room) -> Result<(), StoreError>;
     /// Replies, when the batch is on disk or has failed.
     fn reply(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -98,10 +98,11 @@ where
     T: Send,
     F: FnOnce(&mut Room) -> Result<T, StoreError> + Send,
 {
-    fn run(&mut self, room: &mut Room) {
+    fn run(&mut self, room: &mut Room) -> Result<(), StoreError> {
         if let Some(work) = self.work.take() {
             self.result = room.apart(work);
         }
+        self.result.as_ref().map(drop).map_err(Clone::clone)
     }
 
     fn reply(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -208,14 +209,15 @@ fn together(room: &mut Room, batch: &mut [Box<dyn Operation>]) -> Result<bool, S
     let mut later = Vec::new();
     let done = room.transaction(|room| {
         for orphan in &orphans {
-            if room.apart(|room| settle::adopt(room, orphan)).is_err() {
+            let adopted = room.apart(|room| settle::adopt(room, orphan));
+            if adopted.is_err() {
                 later.push(*orphan);
             }
-            still_open(room)?;
+            unless_lost(room, adopted)?;
         }
         for operation in batch.iter_mut() {
-            operation.run(room);
-            still_open(room)?;
+            let done = operation.run(room);
+            unless_lost(room, done)?;
         }
         Ok(())
     });
@@ -223,10 +225,11 @@ fn together(room: &mut Room, batch: &mut [Box<dyn Operation>]) -> Result<bool, S
     done.map(|((), changed)| changed)
 }
 
-/// SQLite may take back a whole transaction when the disk is full; what follows must not run outside of one.
-fn still_open(room: &Room) -> Result<(), StoreError> {
+/// An error is its operation's own affair, unless SQLite took back the whole transaction on it, as it may when the disk
+/// is full: what follows must not run outside of one.
+fn unless_lost(room: &Room, done: Result<(), StoreError>) -> Result<(), StoreError> {
     if room.db.is_autocommit() {
-        return Err(StoreError::Database("the transaction was taken back".into()));
+        return done.and(Err(StoreError::Database("the transaction was taken back".into())));
     }
     Ok(())
 }

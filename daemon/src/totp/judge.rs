@@ -248,3 +248,58 @@ fn found(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinlock_config::TotpAlgorithm;
+
+    const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+    fn candidate(id: i64, digits: u8, used: Option<Step>) -> Candidate {
+        let parameters = Parameters::new(digits, TotpAlgorithm::Sha1, 30).unwrap();
+        let seed = Seed::from_base32(SEED).unwrap();
+        Candidate { id: AuthenticatorId(id), parameters, seed, used, reserved: Vec::new() }
+    }
+
+    fn judged(typed: &CodeTry, wall: u64, candidates: &[Candidate]) -> Judgement {
+        let account = AccountId::new("main:alice");
+        let asked = Asked {
+            attempt: AttemptId::from_number(1),
+            account: &account,
+            pair: None,
+            wall: WallTime(wall),
+            window_steps: 1,
+        };
+        judge(&asked, typed, candidates)
+    }
+
+    #[test]
+    fn digits_that_are_the_code_of_two_neighbouring_steps_are_one_code() {
+        let older = Step(62_075_368);
+        let wall = older.0 * 30;
+        let typed = CodeTry::Code(Secret::copy_of(b"235522"));
+        let fresh = judged(&typed, wall, &[candidate(1, 6, None)]);
+        let CodeOutcome::Right(proof) = fresh.outcome else { panic!("{fresh:?}") };
+        assert_eq!(proof.step(), Step(older.0 + 1), "the newer step, so that both are spent");
+
+        let pair = CodePair { source: Source::Unknown, service: Service::new("sshd") };
+        let reserved = vec![Reserved { step: older, pair, tries: 1, open: false }];
+        let shown_before = judged(&typed, wall, &[Candidate { reserved, ..candidate(1, 6, None) }]);
+        assert!(matches!(shown_before.outcome, CodeOutcome::Replay { same_pair: false }));
+    }
+
+    #[test]
+    fn a_field_is_read_longest_code_first_and_only_in_lengths_the_account_has() {
+        // RFC 6238: 94287082 at 59 s, so 287082 in six digits.
+        let field = CodeTry::Field(Secret::copy_of(b"pass94287082"));
+        let (six, eight) = (|| candidate(6, 6, None), |used| candidate(8, 8, used));
+        assert_eq!(judged(&field, 59, &[six()]).code_length, 6);
+        assert_eq!(judged(&field, 59, &[six(), eight(None)]).code_length, 8);
+        let used = judged(&field, 59, &[six(), eight(Some(Step(1)))]);
+        assert!(matches!(used.outcome, CodeOutcome::Replay { .. }));
+        assert_eq!(used.code_length, 8, "a used code ends the password too");
+        let code_only = CodeTry::Code(Secret::copy_of(b"pass94287082"));
+        assert!(matches!(judged(&code_only, 59, &[six(), eight(None)]).outcome, CodeOutcome::Wrong));
+    }
+}

@@ -45,7 +45,7 @@ mod tests {
             assert_eq!(read.account_name(), name);
             assert_eq!(read.issuer(), Some("Twinlock"));
             assert_eq!(read.secret().as_bytes(), seed.expose());
-            assert_eq!((read.digits(), read.step_duration()), (8, 60));
+            assert_eq!((read.digits(), read.next_step(0)), (8, 60));
             assert_eq!(read.algorithm(), totp_rs::Algorithm::SHA256);
         }
     }

@@ -72,6 +72,8 @@ impl Host {
     pub fn start(site: &Site, users: &[&str], sshd_lines: &str) -> Self {
         let folder = site.path("host");
         fs::create_dir(&folder).unwrap();
+        // sshd reads a user's keys as that user.
+        fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         let port = free_port().port();
         fill(&folder, site, users);
         let keeper = Command::new("unshare")
@@ -154,12 +156,13 @@ impl Host {
         }
     }
 
-    /// Logs in at a console of this host with login(1) and returns what the screen showed.
+    /// Logs in at a console of this host with login(1): waits for each text on the screen and types what goes with it.
+    /// Ends after the last text if nothing goes with that one, else when login does. Returns what the screen showed.
     ///
     /// # Panics
     /// login cannot be run.
     #[must_use]
-    pub fn console(&self, user: &str, answers: &[(&str, &str)]) -> String {
+    pub fn console(&self, user: &str, answers: &[(&str, Option<&str>)]) -> String {
         let keeper = self.keeper.id().to_string();
         let login = format!("nsenter -t {keeper} -m /bin/login -p {user}");
         let mut script = Command::new("timeout")
@@ -173,20 +176,20 @@ impl Host {
         let mut screen = script.stdout.take().unwrap();
         let mut shown = String::new();
         let mut read_from = 0;
-        'talk: for (prompt, answer) in answers {
-            while !shown[read_from..].contains(prompt) {
-                let mut chunk = [0; 1024];
-                let count = screen.read(&mut chunk).unwrap_or(0);
-                if count == 0 {
-                    break 'talk;
-                }
-                shown.push_str(&String::from_utf8_lossy(&chunk[..count]));
-            }
-            read_from = shown.len();
+        let mut left = answers.iter();
+        let mut awaited = left.next();
+        let mut chunk = [0; 1024];
+        while let Ok(count @ 1..) = screen.read(&mut chunk) {
+            shown.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            let Some((text, answer)) = awaited.filter(|(text, _)| shown[read_from..].contains(text)) else {
+                continue;
+            };
+            let Some(answer) = answer else { break };
+            read_from = shown.rfind(text).unwrap_or_default() + text.len();
             keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+            awaited = left.next();
         }
-        drop(keyboard);
-        let _ = screen.read_to_string(&mut shown);
+        let _ = script.kill();
         let _ = script.wait();
         shown
     }

@@ -9,17 +9,16 @@ pub(super) fn put(line: &mut String, key: &str, value: &[u8], limit: usize) {
     line.push(' ');
     line.push_str(key);
     line.push_str("=\"");
-    let room = limit.saturating_sub(CUT.len());
+    let fits = value.iter().map(|byte| width(*byte)).sum::<usize>() <= limit;
+    let room = if fits { limit } else { limit.saturating_sub(CUT.len()) };
     let mut used = 0;
     for byte in value {
-        let plain = matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
-        let width = if plain { 1 } else { 4 };
-        if used + width > room {
+        used += width(*byte);
+        if used > room {
             line.push_str(CUT);
             break;
         }
-        used += width;
-        if plain {
+        if is_plain(*byte) {
             line.push(char::from(*byte));
         } else {
             // Writing into a String cannot fail.
@@ -27,6 +26,14 @@ pub(super) fn put(line: &mut String, key: &str, value: &[u8], limit: usize) {
         }
     }
     line.push('"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+fn width(byte: u8) -> usize {
+    if is_plain(byte) { 1 } else { 4 }
 }
 
 const CUT: &str = "...";
@@ -52,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_long_name_is_cut_between_characters() {
-        assert_eq!(escaped(&[b'a'; 100], 10), r#" k="aaaaaaa...""#);
+        assert_eq!(escaped(&[b'a'; 10], 10), r#" k="aaaaaaaaaa""#);
+        assert_eq!(escaped(&[b'a'; 11], 10), r#" k="aaaaaaa...""#);
         assert_eq!(escaped(b"\n\n\n\n", 13), r#" k="\x0a\x0a...""#);
     }
 }

@@ -17,7 +17,7 @@ use crate::house::House;
 use crate::store::{Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove};
+use steps::{Typed, code_of, nobody, prove, refused};
 
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -83,7 +83,7 @@ async fn judge(
     };
     let account = match find(house, &name, tried.deadline, record).await? {
         Ok(account) => account,
-        Err(reason) => return nobody(house, &tried, questions, &answers, reason).await,
+        Err(reason) => return nobody(house, &tried, questions, &answers, reason, record).await,
     };
     if answers == Answers::SshdMarker {
         return Err(Decision::Deny(Reason::RefusedBySshd));
@@ -96,7 +96,7 @@ async fn judge(
     let typed = Typed::sorted(answers, factors);
 
     let charge =
-        house.tarpit.charge(&tried, &account, typed.code).await.map_err(|refused| refused.decision())?;
+        house.tarpit.charge(&tried, &account, typed.code).await.map_err(|why| refused(why, record))?;
     let code = code_of(&charge, record);
     let (password, authtok) = typed.password.split(code.length);
     let proved = match code.denial.filter(|_| factors.code) {
@@ -125,7 +125,9 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
         Decision::Deny(Reason::Abandoned) | Decision::Unavailable(_) => Settlement::Released,
-        Decision::Deny(_) if judged.charge.repeats_own_code() => Settlement::Released,
+        Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
+            Settlement::Released
+        }
         Decision::Deny(_) => Settlement::Failed,
     };
     let decision = match house.tarpit.settle(judged.charge, settlement, judged.account.as_ref()).await {

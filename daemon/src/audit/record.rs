@@ -116,7 +116,10 @@ impl Record {
     pub(crate) fn opened(&mut self, caller: &Caller, place: &Place, questions: Questions) {
         self.service = caller.service.to_string();
         self.source = caller.source.to_string();
-        self.place = place.names().join(",");
+        self.place = match place.names().as_slice() {
+            [] => "-".to_owned(),
+            names => names.join(","),
+        };
         self.caller.clone_from(&caller.label);
         self.asked = match questions {
             Questions { password: true, code: true, single: true } => "field",

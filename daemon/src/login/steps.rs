@@ -72,8 +72,9 @@ pub(super) async fn nobody(
     questions: Questions,
     answers: &Answers,
     reason: Reason,
+    record: &mut Record,
 ) -> Result<Judged, Decision> {
-    let charge = house.tarpit.charge_nobody(tried).await.map_err(|refused| refused.decision())?;
+    let charge = house.tarpit.charge_nobody(tried).await.map_err(|why| refused(why, record))?;
     let typed = match answers {
         Answers::Separate { password: Some(typed), .. } | Answers::Field(typed) => Some(typed),
         Answers::Separate { password: None, .. } | Answers::SshdMarker => None,
@@ -177,14 +178,18 @@ pub(super) fn code_of<'a>(charge: &'a Charge, record: &mut Record) -> Code<'a> {
     Code { proof, denial, length: of_account.code_length() }
 }
 
-impl Refused {
-    /// Nothing was compared: a refusal looks like any denial, an outage like an outage.
-    pub(super) fn decision(&self) -> Decision {
-        match self {
-            Self::PrefixClosed => Decision::Deny(Reason::PrefixClosed),
-            Self::LaneClosed => Decision::Deny(Reason::LaneClosed),
-            Self::Full => Decision::Deny(Reason::LaneFull),
-            Self::Store(_) => Decision::Unavailable(Reason::StoreUnavailable),
+/// Nothing was compared: a refusal looks like any denial, an outage like an outage.
+pub(super) fn refused(refused: Refused, record: &mut Record) -> Decision {
+    match refused {
+        Refused::PrefixClosed => Decision::Deny(Reason::PrefixClosed),
+        Refused::LaneClosed(lane) => {
+            record.lane = Some(lane.to_string());
+            Decision::Deny(Reason::LaneClosed)
+        }
+        Refused::Full => Decision::Deny(Reason::LaneFull),
+        Refused::Store(error) => {
+            record.detail = Some(error.to_string());
+            Decision::Unavailable(Reason::StoreUnavailable)
         }
     }
 }

@@ -41,8 +41,8 @@ pub enum Refused {
     /// A prefix lane is closed.
     PrefixClosed,
     /// The account lane is closed.
-    LaneClosed,
-    /// Every slot stayed taken.
+    LaneClosed(LaneKey),
+    /// Every slot of a lane stayed taken.
     Full,
     /// The store did not answer.
     Store(StoreError),
@@ -236,7 +236,7 @@ impl Tarpit {
             Ok(ChargeReply::Charged(charge)) => {
                 return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes });
             }
-            Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed,
+            Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed(request.lane.clone()),
             Ok(ChargeReply::Full) => Refused::Full,
             Err(error) => Refused::Store(error),
         };

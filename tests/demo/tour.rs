@@ -99,9 +99,10 @@ fn guess(scene: &Scene) -> usize {
         show(scene.login(STRANGER, &scene.password, &code));
     }
     println!(
-        "The first three were compared; then the strangers' lane closed. {} gets in all the same: try 1.",
+        "The records say which were compared before the strangers' lane closed. {} still gets in from an",
         scene.user
     );
+    println!("address that was used before (1, if you did that first), and from the office (2).");
     5
 }
 

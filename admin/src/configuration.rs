@@ -3,7 +3,8 @@
 use crate::args::Args;
 use crate::outcome::{Answer, Failure};
 use crate::terminal;
-use twinlock_policy::check::{self, Row};
+use twinlock_policy::bound::Percent;
+use twinlock_policy::check::{self, Row, RuleBound};
 
 /// Says everything that is wrong with the file at `path`; if nothing is, prints what is asked of whom from where: what an
 /// administrator signs.
@@ -11,12 +12,14 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     let loaded = twinlock_config::load(&args.config).map_err(Failure::Config)?;
     let policy = check::accept(&loaded).map_err(Failure::Config)?;
     let table = check::table(&loaded.config, &policy);
+    let bounds = check::bounds(&loaded.config, &policy);
     let warnings = check::check(&loaded.config, &policy).warnings;
     if args.json {
         let warnings: Vec<String> = warnings.iter().map(|finding| finding.at(&loaded).to_string()).collect();
         terminal::print_json(&serde_json::json!({
             "valid": true,
             "table": table,
+            "bounds": bounds,
             "waivers": check::waivers(&policy),
             "warnings": warnings,
         }))?;
@@ -24,6 +27,9 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     }
     terminal::print(&format!("{}: valid\n", terminal::harmless(&args.config.to_string_lossy())))?;
     terminal::print(&rows(&table))?;
+    for rule in &bounds {
+        terminal::print(&bound(rule))?;
+    }
     for waiver in check::waivers(&policy) {
         terminal::print(&format!(
             "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
@@ -54,6 +60,20 @@ fn rows(table: &[Row]) -> String {
         last = &row.service;
     }
     text
+}
+
+/// How much a rule that asks a code lets a guesser reach.
+fn bound(rule: &RuleBound) -> String {
+    let bound = &rule.bound;
+    format!(
+        "bound: {}: {bound} a year at most, for who knows the password: {} guesses at strangers' places and {} at the \
+         account's own find a code ({}), two codes typed as one ({})",
+        rule.rule,
+        bound.unfamiliar_guesses,
+        bound.own_guesses,
+        Percent(bound.code),
+        Percent(bound.way_in)
+    )
 }
 
 /// Prints the configuration in force.

@@ -129,6 +129,17 @@ fn config_check_says_yes_to_the_shipped_file_and_no_to_a_mistake_with_its_place(
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/twinlock.toml");
     let run = twinlock(&["config", "check", "--config", shipped], "");
     assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let bound = run.out.lines().find(|line| line.starts_with("bound: ")).unwrap();
+    assert!(bound.starts_with("bound: everyone else: 0.920 % a year at most"), "{bound}");
+    assert!(bound.contains("2202 guesses") && bound.contains("546"), "{bound}");
+    let json = twinlock(&["config", "check", "--json", "--config", shipped], "");
+    assert!(
+        json.out.contains(r#""bounds":[{"code":0.0082"#)
+            && json.out.contains(r#""own_guesses":546,"rule":"everyone else""#)
+            && json.out.contains(r#""unfamiliar_guesses":2202"#),
+        "{}",
+        json.out
+    );
     let bad = folder.0.join("bad.toml");
     std::fs::write(&bad, std::fs::read_to_string(shipped).unwrap().replace("digits = 6", "digits = 7"))
         .unwrap();

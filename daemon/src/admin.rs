@@ -14,10 +14,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 use twinlock_control::{
-    Enrolled, ErrorKind, LaneReport, MAX_LINE, Reply, Request, SecretText, Status, UserReport,
+    AuthenticatorReport, AuthenticatorState, Enrolled, ErrorKind, LaneReport, MAX_LINE, Reply, Request,
+    SecretText, Status, UserReport,
 };
 use twinlock_policy::{Username, check};
 use twinlock_protocol::Secret;
@@ -26,6 +27,10 @@ use twinlock_protocol::Secret;
 const CONNECTIONS: usize = 32;
 /// For one line to be read, answered and taken.
 const PER_REQUEST: Duration = Duration::from_secs(15);
+
+/// Held from counting an account's authenticators until one more is written, so that two requests at once cannot both
+/// take the room that is left for one.
+static COUNTING: Mutex<()> = Mutex::const_new(());
 
 /// Serves until `stop` changes.
 pub async fn serve(
@@ -184,6 +189,8 @@ async fn enroll(
     if let Some(why) = why_refused(house, &account) {
         return Err(no(&format!("{user} could not log in anyway: {why}")));
     }
+    let _alone = COUNTING.lock().await;
+    stay_in_budget(house, &account, house.config.totp.digits).await?;
     let new = NewAuthenticator { label, seed, active };
     let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
     let made = made.map_err(|error| of_store(&error))?;
@@ -195,8 +202,37 @@ async fn enroll(
     }))
 }
 
+/// Refuses an authenticator of `digits` more where the account's guess bound would pass the budget.
+async fn stay_in_budget(house: &House, account: &Account, digits: u8) -> Result<(), Reply> {
+    let active = having(house, account, AuthenticatorState::Active).await?;
+    let existing: Vec<u8> = active.iter().map(|authenticator| authenticator.digits).collect();
+    match check::would_exceed(&house.config, &house.policy, &existing, digits) {
+        None => Ok(()),
+        Some(bound) => Err(no(&format!(
+            "one more authenticator of {digits} digits would raise the chance of guessing a code of {} to {bound} a \
+             year, above guess_budget = \"{}\"; {}",
+            account.name,
+            house.config.tarpit.guess_budget,
+            check::remedies(&house.config)
+        ))),
+    }
+}
+
+async fn having(
+    house: &House,
+    account: &Account,
+    state: AuthenticatorState,
+) -> Result<Vec<AuthenticatorReport>, Reply> {
+    let all = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
+    Ok(all.into_iter().filter(|authenticator| authenticator.state == state).collect())
+}
+
 async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
     let account = find(house, user).await?;
+    let _alone = COUNTING.lock().await;
+    if let Some(pending) = having(house, &account, AuthenticatorState::Pending).await?.first() {
+        stay_in_budget(house, &account, pending.digits).await?;
+    }
     let outcome =
         house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
     match outcome {

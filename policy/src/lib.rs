@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bound;
 pub mod check;
 pub mod lane;
 mod names;

@@ -8,6 +8,7 @@ use twinlock_config::{
     Config, DirectoryKind, DirectorySettings, LocationSettings, Lockout, RequiredFactor, RuleSettings,
     SecretRef, Span, StoreBackend, StoreSettings, Tls,
 };
+use twinlock_policy::bound::Percent;
 use twinlock_policy::*;
 
 fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
@@ -260,6 +261,119 @@ fn the_table_names_every_service_and_place() {
     let row = rows.iter().find(|row| row.service == "xrdp-sesman" && row.place == "office").unwrap();
     assert_eq!(row.rules, ["desks: password (waiver: office)", "everyone else: password + code"]);
     assert_eq!(check::waivers(&Policy::new(&config)), ["desks (office)"]);
+}
+
+#[test]
+fn the_bound_of_the_defaults_is_0_92_percent_for_whoever_comes_from_anywhere() {
+    let config = config(
+        &[("office", "192.0.2.0/24")],
+        vec![
+            RuleSettings { from: list(&["office", "local"]), ..require("inside", &[PASSWORD, CODE]) },
+            RuleSettings { from: list(&["private"]), ..require("private", &[PASSWORD]) },
+            RuleSettings { from: list(&["office", "unknown"]), ..require("mixed", &[PASSWORD, CODE]) },
+            require("everyone else", &[CODE]),
+        ],
+    );
+    let bounds = check::bounds(&config, &Policy::new(&config));
+    let told: Vec<_> = bounds
+        .iter()
+        .map(|rule| {
+            let bound = &rule.bound;
+            (rule.rule.as_str(), bound.unfamiliar_guesses, bound.own_guesses, bound.to_string())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("inside", 0, 13 * (20 + 22), "0.259 %".to_owned()),
+            ("mixed", 2202, 13 * (20 + 22), "0.920 %".into()),
+            ("everyone else", 2202, 13 * (20 + 22), "0.920 %".into()),
+        ]
+    );
+    assert_eq!(Percent(bounds[2].bound.code).to_string(), "0.825 %");
+    assert_eq!(Percent(bounds[2].bound.way_in).to_string(), "0.0947 %");
+}
+
+#[test]
+fn a_policy_above_its_guess_budget_is_refused_with_the_number_and_a_remedy() {
+    let asks = || vec![require("everyone", &[PASSWORD, CODE])];
+    let errors = |change: fn(&mut Config)| {
+        let mut config = config(&[], asks());
+        change(&mut config);
+        check::check(&config, &Policy::new(&config)).errors
+    };
+    assert_eq!(errors(|_| {}), []);
+    let refused = errors(|config| config.tarpit.hosts = 2);
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].key, "tarpit.guess_budget");
+    assert!(refused[0].message.contains("\"everyone\""), "{}", refused[0].message);
+    assert!(refused[0].message.contains("1.84 % a year (2735 codes"), "{}", refused[0].message);
+    assert!(refused[0].message.ends_with("above 1%/year"), "{}", refused[0].message);
+    assert!(
+        refused[0]
+            .hint
+            .starts_with("set totp.digits = 8 for new authenticators, set totp.window_steps = 0, lengthen")
+    );
+    for change in [
+        (|config: &mut Config| config.tarpit.cap = Span::seconds(3600)) as fn(&mut Config),
+        |config| config.tarpit.free = 1000,
+        |config| config.tarpit.code_budget.failures = 60,
+        |config| config.tarpit.code_budget.within = Span::seconds(7 * 86_400),
+        |config| config.tarpit.guess_budget = "0.9%/year".to_owned().try_into().unwrap(),
+    ] {
+        assert_eq!(errors(change).len(), 1);
+    }
+    for change in [
+        (|config: &mut Config| {
+            config.tarpit.hosts = 2;
+            config.totp.digits = 8;
+        }) as fn(&mut Config),
+        |config| {
+            config.tarpit.hosts = 2;
+            config.totp.window_steps = 0;
+        },
+        |config| {
+            config.tarpit.cap = Span::seconds(30);
+            config.tarpit.guess_budget = "100%/year".to_owned().try_into().unwrap();
+        },
+    ] {
+        assert_eq!(errors(change), []);
+    }
+}
+
+#[test]
+fn the_refusal_stands_at_the_budget_or_where_it_would_stand() {
+    let shipped = include_str!("../../config/twinlock.toml");
+    for (budget, column) in [("", "1"), ("guess_budget = \"1%/year\"\n", "16")] {
+        let text = shipped.replace("free = 3\n", &format!("{budget}hosts = 2\nfree = 3\n"));
+        let line =
+            text.lines().position(|line| line == if budget.is_empty() { "[tarpit]" } else { budget.trim() });
+        let loaded = twinlock_config::parse(&text, std::path::Path::new("t")).unwrap();
+        let problems = check::accept(&loaded).unwrap_err().to_string();
+        let place = format!("t:{}:{column}: tarpit.guess_budget: ", line.unwrap() + 1);
+        assert!(problems.starts_with(&place), "{problems}");
+    }
+}
+
+#[test]
+fn a_policy_that_asks_no_code_has_no_bound_and_needs_no_budget() {
+    let mut config = config(&[], vec![RuleSettings { single_factor: true, ..require("all", &[PASSWORD]) }]);
+    config.tarpit.cap = Span::seconds(30);
+    let policy = Policy::new(&config);
+    assert_eq!(check::check(&config, &policy).errors, []);
+    assert_eq!(check::bounds(&config, &policy), []);
+    assert_eq!(check::would_exceed(&config, &policy, &[6; 8], 6), None);
+}
+
+#[test]
+fn a_second_authenticator_of_six_digits_passes_the_budget_and_one_of_eight_does_not() {
+    let config = config(&[], vec![require("everyone", &[PASSWORD, CODE])]);
+    let policy = Policy::new(&config);
+    assert_eq!(check::would_exceed(&config, &policy, &[], 6), None);
+    assert_eq!(check::would_exceed(&config, &policy, &[6], 6).unwrap().to_string(), "1.84 %");
+    assert_eq!(check::would_exceed(&config, &policy, &[6], 8), None);
+    assert_eq!(check::would_exceed(&config, &policy, &[8; 7], 8), None);
+    assert_eq!(check::would_exceed(&config, &policy, &[8; 7], 6), None);
 }
 
 fn names(of: &'static [&'static str]) -> impl Strategy<Value = Option<Vec<String>>> {

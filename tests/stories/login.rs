@@ -457,3 +457,20 @@ fn an_empty_password_never_becomes_a_bind() {
     assert_eq!(login(&site, "alice", "", &phone.code()), Code::AUTH_ERR);
     assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 0);
 }
+
+/// Promise 6.
+#[test]
+fn a_second_phone_of_six_digits_would_pass_the_guess_budget_and_is_refused_with_the_remedy() {
+    let (_slapd, site) = ordinary();
+    let _phone = site.enroll("alice");
+    for way in [
+        &["enroll", "alice", "--label", "second"][..],
+        &["enroll", "alice", "--seed", Phone::random().seed(), "--active"],
+    ] {
+        let refused = site.twinlock(way);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("1.84 % a year") && said.contains("totp.digits = 8"), "{said}");
+    }
+    assert!(site.twinlock(&["enroll", "bob", "--label", "first"]).status.success());
+}

@@ -1,10 +1,11 @@
 # Two commands do everything: `make demo` shows a login, `make test` passes the tests.
 
-.PHONY: demo test check build install clean help
+.PHONY: demo test bench check build install clean help
 
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
 	@echo "make test     everything the tests need, then the tests"
+	@echo "make bench    figures: how far guessers get, beside the bound"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
 	@echo "make install  put them on this host (DESTDIR is honoured); see README.md"
@@ -14,6 +15,9 @@ demo:
 
 test:
 	@scripts/test
+
+bench:
+	@scripts/bench
 
 check:
 	@cargo fmt --all --check

@@ -155,20 +155,19 @@ fn fill(lane: &Lane, limits: &LaneLimits, now: LaneTime, compared: u64) -> (Lane
     }
 }
 
-/// Wrong codes that an account's own lanes take in a year: in every `code_budget.within` its `failures`, and one more
-/// in each lane that had none before they were used up.
+/// Wrong codes that an account's own lanes take in a year. Within any `code_budget.within` that is its `failures`,
+/// and then one in each further lane: the lane that spent the budget takes no more, and another takes one and no more.
 ///
 /// Own lanes are those of known pairs, one for each named network, and one for this host's consoles. With the default
-/// limits and no named network: 13 * (20 + 21) = 533. A known pair that replaces another while the budget is spent
+/// limits and no named network: 13 * (20 + 20) = 520. A known pair that replaces another while the budget is spent
 /// would be one lane more; that takes the owner's own login at the guesser's address.
 fn own_guesses(config: &Config) -> u64 {
     let budget = &config.tarpit.code_budget;
     let windows = YEAR.as_millis().div_ceil(budget.within.duration().as_millis().max(1));
-    let networks = u64::try_from(config.location.len()).unwrap_or(u64::MAX);
-    let lanes = KNOWN_PAIRS.saturating_add(networks).saturating_add(1);
+    let further_lanes = KNOWN_PAIRS.saturating_add(u64::try_from(config.location.len()).unwrap_or(u64::MAX));
     u64::try_from(windows)
         .unwrap_or(u64::MAX)
-        .saturating_mul(u64::from(budget.failures).saturating_add(lanes))
+        .saturating_mul(u64::from(budget.failures).saturating_add(further_lanes))
 }
 
 /// Of 2^31 truncated hashes, how many give the likeliest code of so many digits.

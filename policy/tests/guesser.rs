@@ -40,7 +40,10 @@ fn the_simulated_guesser_stays_within_the_printed_bound() {
             let (unfamiliar, own) = (wrong(tally.unfamiliar), wrong(tally.own));
             assert!(unfamiliar <= bound.unfamiliar_guesses, "{manner:?} {addresses}: {tally:?}");
             assert!(own <= bound.own_guesses, "{manner:?} {addresses}: {tally:?}");
-            assert!(tally.owner.0 >= 364, "the owner is kept out by {manner:?} {addresses}: {tally:?}");
+            assert!(
+                tally.owner.0 >= 365 && tally.owner.1 == 0,
+                "the owner is kept out by {manner:?} {addresses}: {tally:?}"
+            );
             assert_eq!(tally.broken_in, tally.unfamiliar.1 + tally.own.1 + tally.two.1);
             if manner != Manner::Patient {
                 assert!(unfamiliar + 15 >= bound.unfamiliar_guesses, "{manner:?}: {tally:?}");

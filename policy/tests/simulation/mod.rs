@@ -132,7 +132,7 @@ pub(crate) struct Tally {
     /// Logins of guessers, and binds of a wrong password.
     pub(crate) broken_in: u64,
     pub(crate) wrong_binds: u64,
-    /// Logins of the owner, and how often it tried in vain.
+    /// Logins of the owner, and how often it was refused although it could show two codes.
     pub(crate) owner: (u64, u64),
 }
 
@@ -383,6 +383,7 @@ impl Year<'_> {
             Manner::TwoCodes => play.two_codes(),
             Manner::Everywhere => play.everywhere(),
         }
+        play.owner_until(END);
         play.world.tally
     }
 }
@@ -426,7 +427,12 @@ impl Play<'_> {
                 let now = hour.after(HOUR * u32::try_from(number).unwrap() / u32::try_from(tries).unwrap());
                 self.owner_until(now);
                 let typed = Typed::Two(self.guess(), self.guess());
-                self.tried(now, typed);
+                let visitor =
+                    &self.strangers[usize::try_from(number % u64::from(self.year.addresses)).unwrap()];
+                if let Some(charge) = self.world.begin(now, visitor, typed) {
+                    let granted = self.world.settle(now, charge, self.year.password);
+                    self.world.tally.broken_in += u64::from(granted);
+                }
             }
             hour = hour.after(HOUR);
         }
@@ -482,15 +488,6 @@ impl Play<'_> {
         compared
     }
 
-    /// One try from the next address.
-    fn tried(&mut self, now: LaneTime, typed: Typed) {
-        self.turn = (self.turn + 1) % self.strangers.len();
-        if let Some(charge) = self.world.begin(now, &self.strangers[self.turn], typed) {
-            let granted = self.world.settle(now, charge, self.year.password);
-            self.world.tally.broken_in += u64::from(granted);
-        }
-    }
-
     fn guess(&mut self) -> u64 {
         self.random.below(self.world.phone.codes)
     }
@@ -506,14 +503,15 @@ impl Play<'_> {
             let charge = world
                 .begin(at, &self.owner, Typed::One(code))
                 .or_else(|| world.begin(at, &self.owner, Typed::Two(last, code)));
+            let refused = charge.is_none();
             let granted = charge.is_some_and(|charge| world.settle(at, charge, true));
             world.tally = before;
+            world.tally.owner.1 += u64::from(refused);
             if granted {
                 world.tally.owner.0 += 1;
                 self.owner_at =
                     LaneTime((at.0 / 86_400_000 + 1) * 86_400_000 + self.random.below(80_000_000));
             } else {
-                world.tally.owner.1 += 1;
                 self.owner_at = at.after(Duration::from_secs(3 * STEP_S));
             }
         }

@@ -13,8 +13,9 @@ use twinlock_config::Config;
 
 /// What the bound calls a year: 365 days.
 pub const YEAR: Duration = Duration::from_secs(365 * 86_400);
-/// Known pairs an account has at most; each has its own lane.
-pub const KNOWN_PAIRS: u64 = 20;
+/// Own lanes of an account that may still have one wrong code each once its code budget is spent: as many as it has
+/// known pairs. Known pairs, named networks and users of this host come and go; this does not grow with them.
+pub const FURTHER_LANES: u32 = 20;
 /// Tries of the two-code way in that an account takes a second, over all prefixes.
 pub const WAY_IN_TRIES_A_SECOND: u64 = 10;
 /// Tries of the two-code way in that an account takes an hour and a day from one prefix, IPv4 /32 or IPv6 /48.
@@ -67,12 +68,12 @@ impl Bound {
             .saturating_mul(guesses)
             .saturating_mul(chances().map(|chance| chance * valid_at_once).sum());
 
+        // A second is counted from its first try, so one more may have begun before the year.
+        let seconds = u128::from(YEAR.as_secs()) + 1;
         // Steps now-w-1 to now+w hold 2w+1 pairs of neighbours. Two codes are looked for wherever a code is, so each
         // guess above may be a try as well.
         let pairs_at_once = valid_at_once;
-        let tries = u128::from(WAY_IN_TRIES_A_SECOND)
-            .saturating_mul(u128::from(YEAR.as_secs()))
-            .saturating_add(guesses);
+        let tries = u128::from(WAY_IN_TRIES_A_SECOND).saturating_mul(seconds).saturating_add(guesses);
         let way_in = hosts
             .saturating_mul(tries)
             .saturating_mul(chances().map(|chance| chance * chance * pairs_at_once).sum());
@@ -156,18 +157,14 @@ fn fill(lane: &Lane, limits: &LaneLimits, now: LaneTime, compared: u64) -> (Lane
 }
 
 /// Wrong codes that an account's own lanes take in a year. Within any `code_budget.within` that is its `failures`,
-/// and then one in each further lane: the lane that spent the budget takes no more, and another takes one and no more.
-///
-/// Own lanes are those of known pairs, one for each named network, and one for this host's consoles. With the default
-/// limits and no named network: 13 * (20 + 20) = 520. A known pair that replaces another while the budget is spent
-/// would be one lane more; that takes the owner's own login at the guesser's address.
+/// and then one in each further lane that has had none, of [`FURTHER_LANES`] at most: by default 13 * (20 + 20) = 520,
+/// however many named networks there are.
 fn own_guesses(config: &Config) -> u64 {
     let budget = &config.tarpit.code_budget;
     let windows = YEAR.as_millis().div_ceil(budget.within.duration().as_millis().max(1));
-    let further_lanes = KNOWN_PAIRS.saturating_add(u64::try_from(config.location.len()).unwrap_or(u64::MAX));
     u64::try_from(windows)
         .unwrap_or(u64::MAX)
-        .saturating_mul(u64::from(budget.failures).saturating_add(further_lanes))
+        .saturating_mul(u64::from(budget.failures) + u64::from(FURTHER_LANES))
 }
 
 /// Of 2^31 truncated hashes, how many give the likeliest code of so many digits.

@@ -8,7 +8,7 @@ mod simulation;
 use proptest::prelude::*;
 use simulation::{Manner, Random, State, Typed, World, Year, owners_addresses, shipped, stranger};
 use std::time::Duration;
-use twinlock_policy::bound::{Bound, Reach};
+use twinlock_policy::bound::{Bound, FURTHER_LANES, Reach};
 use twinlock_policy::lane::LaneTime;
 use twinlock_policy::{LaneKey, Source};
 
@@ -157,7 +157,7 @@ proptest! {
         let limits = twinlock_policy::lane::LaneLimits::new(&config.tarpit);
         let most = twinlock_policy::bound::comparisons(&limits, time);
         prop_assert!(wrong(world.tally.unfamiliar) <= most);
-        let budget = u64::from(config.tarpit.code_budget.failures) + 21;
+        let budget = u64::from(config.tarpit.code_budget.failures + FURTHER_LANES);
         let windows = 1 + time.as_secs() / (30 * 86_400);
         prop_assert!(wrong(world.tally.own) <= windows * budget);
     }

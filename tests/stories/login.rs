@@ -470,7 +470,7 @@ fn a_second_phone_of_six_digits_would_pass_the_guess_budget_and_is_refused_with_
         let refused = site.twinlock(way);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains("1.84 % a year") && said.contains("totp.digits = 8"), "{said}");
+        assert!(said.contains("1.83 % a year") && said.contains("totp.digits = 8"), "{said}");
     }
     assert!(site.twinlock(&["enroll", "bob", "--label", "first"]).status.success());
 }

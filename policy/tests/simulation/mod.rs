@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 use twinlock_config::Config;
-use twinlock_policy::bound::{KNOWN_PAIRS, WAY_IN_TRIES_A_PREFIX, WAY_IN_TRIES_A_SECOND, YEAR};
+use twinlock_policy::bound::{FURTHER_LANES, WAY_IN_TRIES_A_PREFIX, WAY_IN_TRIES_A_SECOND, YEAR};
 use twinlock_policy::lane::{Jitter, Lane, LaneLimits, LaneTime, Opening, PrefixLane, PrefixLimits};
 use twinlock_policy::{LaneKey, Policy, Prefix, Service, Source, Stand};
 
@@ -229,14 +229,19 @@ impl World {
         self.state.wrong_codes.iter().filter(move |(at, _)| now.since(*at) < within).map(|(_, lane)| lane)
     }
 
-    fn is_code_budget_spent(&self, visitor: &Visitor, now: LaneTime) -> bool {
-        let wrong = u32::try_from(self.recent(now).count()).unwrap() + self.state.wrong_under_way;
-        visitor.lane != LaneKey::Unfamiliar && wrong >= self.budget.0
+    fn wrong_codes(&self, now: LaneTime) -> u32 {
+        u32::try_from(self.recent(now).count()).unwrap() + self.state.wrong_under_way
     }
 
-    /// Whether the code budget is spent and the lane had a wrong code.
+    fn is_code_budget_spent(&self, visitor: &Visitor, now: LaneTime) -> bool {
+        visitor.lane != LaneKey::Unfamiliar && self.wrong_codes(now) >= self.budget.0
+    }
+
+    /// Whether the code budget is spent, and the lane had a wrong code or no further lane may have one.
     pub(crate) fn takes_two_codes_only(&self, visitor: &Visitor, now: LaneTime) -> bool {
-        self.is_code_budget_spent(visitor, now) && self.recent(now).any(|lane| *lane == visitor.lane)
+        self.is_code_budget_spent(visitor, now)
+            && (self.wrong_codes(now) >= self.budget.0 + FURTHER_LANES
+                || self.recent(now).any(|lane| *lane == visitor.lane))
     }
 
     fn way_in(&mut self, prefix: Option<Prefix>, now: LaneTime) -> Option<()> {
@@ -317,9 +322,9 @@ fn count((all, hits): &mut (u64, u64), right: bool) {
     *hits += u64::from(right);
 }
 
-/// The known pairs of the account: as many as it may have.
+/// The known pairs of the account: as many as it may have, which is as many as its code budget allows for.
 pub(crate) fn owners_addresses() -> impl Iterator<Item = IpAddr> {
-    (1..=u8::try_from(KNOWN_PAIRS).unwrap()).map(|host| Ipv4Addr::new(198, 51, 100, host).into())
+    (1..=u8::try_from(FURTHER_LANES).unwrap()).map(|host| Ipv4Addr::new(198, 51, 100, host).into())
 }
 
 /// An address that nobody knows.

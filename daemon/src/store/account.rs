@@ -65,7 +65,9 @@ pub(super) fn left(
         .query_row(params![account.as_str(), lane.to_string(), since], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let open: u32 = room
         .db
-        .prepare_cached("SELECT count(*) FROM charge WHERE account = ?1 AND lane <> 'unfamiliar' AND guess = 1")?
+        .prepare_cached(
+            "SELECT count(*) FROM charge WHERE account = ?1 AND lane <> 'unfamiliar' AND guess = 1",
+        )?
         .query_row([account.as_str()], |row| row.get(0))?;
     Ok(if wrong + open < limits.code_failures {
         Left::All
@@ -106,7 +108,9 @@ pub(super) fn failed(
         return Ok(());
     }
     let old = sql_int(now.0.saturating_sub(millis(limits.code_within)));
-    room.db.prepare_cached("DELETE FROM wrong_code WHERE account = ?1 AND at <= ?2")?.execute(params![account, old])?;
+    room.db
+        .prepare_cached("DELETE FROM wrong_code WHERE account = ?1 AND at <= ?2")?
+        .execute(params![account, old])?;
     room.db
         .prepare_cached("INSERT INTO wrong_code (account, lane, at) VALUES (?1, ?2, ?3)")?
         .execute(params![account, lane, sql_int(now.0)])?;
@@ -167,9 +171,11 @@ pub(super) fn settle_bind(
         Bind::Wrong => "failed",
         Bind::Unanswered => "unanswered",
     };
-    room.db
-        .prepare_cached("UPDATE bind SET state = ?2, at = ?3 WHERE attempt = ?1")?
-        .execute(params![attempt, state, sql_int(now.0)])?;
+    room.db.prepare_cached("UPDATE bind SET state = ?2, at = ?3 WHERE attempt = ?1")?.execute(params![
+        attempt,
+        state,
+        sql_int(now.0)
+    ])?;
     Ok(())
 }
 

@@ -196,7 +196,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
             return Ok(ChargeReply::NoBindLeft);
         }
     }
-    let guess = matches!(judgement.outcome, CodeOutcome::Wrong);
+    let guess = matches!(judgement.outcome, CodeOutcome::Wrong) && request.bind != BindNeed::Bare;
     room.db
         .prepare_cached(
             "INSERT INTO charge (attempt, account, lane, opened_at, guess) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -233,7 +233,8 @@ fn opening(room: &Room, request: &ChargeRequest, lane: &str) -> Result<Result<u3
         Opening::Closed { until } => return Ok(Err(ChargeReply::Closed { until })),
         Opening::Open { slots } => slots,
     };
-    if matches!(request.code, CodeTry::NotAsked | CodeTry::Behind(_)) {
+    // In a lane of its own, only wrong codes count against the account's budget, and none is asked there.
+    if request.lane != LaneKey::Unfamiliar && request.bind == BindNeed::Bare {
         return Ok(Ok(slots));
     }
     Ok(match account::left(room, &request.account, &request.lane, &request.account_limits, now)? {

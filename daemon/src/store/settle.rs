@@ -141,7 +141,12 @@ struct End {
 
 impl End {
     /// Gives the slot back, and counts what is to be counted. `false` if there is no slot.
-    fn write(&self, room: &Room, limits: &LaneLimits, account_limits: &AccountLimits) -> Result<bool, StoreError> {
+    fn write(
+        &self,
+        room: &Room,
+        limits: &LaneLimits,
+        account_limits: &AccountLimits,
+    ) -> Result<bool, StoreError> {
         let attempt = self.attempt.number().cast_signed();
         let slot: Option<(String, String, bool)> = room
             .db
@@ -163,7 +168,13 @@ impl End {
         Ok(true)
     }
 
-    fn count(&self, room: &Room, account: &AccountId, lane: &str, limits: &LaneLimits) -> Result<(), StoreError> {
+    fn count(
+        &self,
+        room: &Room,
+        account: &AccountId,
+        lane: &str,
+        limits: &LaneLimits,
+    ) -> Result<(), StoreError> {
         let failed = read_lane(room, account, lane)?.failed(limits, self.time, self.jitter);
         room.db
             .prepare_cached(

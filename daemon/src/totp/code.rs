@@ -153,13 +153,16 @@ impl Parameters {
     #[must_use]
     pub fn matching_two(&self, seed: &Seed, typed: &[u8], wall: WallTime, window_steps: u8) -> Vec<Step> {
         let (now, window) = (self.step_at(wall).0, u64::from(window_steps));
-        let (Some(codes), Some((first, second))) = (self.codes(seed), typed.split_at_checked(typed.len() / 2)) else {
+        let (Some(codes), Some((first, second))) =
+            (self.codes(seed), typed.split_at_checked(typed.len() / 2))
+        else {
             return Vec::new();
         };
         (now.saturating_sub(window)..=now.saturating_add(window))
             .rev()
             .filter(|step| {
-                let earlier = step.checked_sub(1).is_some_and(|before| self.is_code_of(&codes, first, before));
+                let earlier =
+                    step.checked_sub(1).is_some_and(|before| self.is_code_of(&codes, first, before));
                 // Both are compared, whatever the first says.
                 earlier & self.is_code_of(&codes, second, *step)
             })
@@ -171,7 +174,9 @@ impl Parameters {
         if code.len() != usize::from(self.digits) || !code.iter().all(u8::is_ascii_digit) {
             return false;
         }
-        let (Ok(code), Some(time)) = (std::str::from_utf8(code), step.checked_mul(self.step_s)) else { return false };
+        let (Ok(code), Some(time)) = (std::str::from_utf8(code), step.checked_mul(self.step_s)) else {
+            return false;
+        };
         codes.check(code, time).is_some()
     }
 

@@ -39,7 +39,8 @@ impl CodeTry {
     /// Whether what was typed could end in two codes of six digits or more: told from its form alone.
     #[must_use]
     pub fn may_be_two_codes(&self) -> bool {
-        let digits = |typed: &Secret| typed.expose().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits =
+            |typed: &Secret| typed.expose().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         match self {
             Self::NotAsked => false,
             Self::Code(code) => digits(code) >= TWO_SHORTEST && digits(code) == code.len(),
@@ -326,6 +327,7 @@ mod tests {
             pair: None,
             wall: WallTime(wall),
             window_steps: 1,
+            two_only: false,
         };
         judge(&asked, typed, candidates)
     }

@@ -127,7 +127,10 @@ pub(super) struct Typed {
 }
 
 /// What holds the password, and perhaps a code behind it.
-pub(super) struct TypedPassword(Secret);
+pub(super) struct TypedPassword {
+    typed: Secret,
+    may_hold_code: bool,
+}
 
 impl Typed {
     /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
@@ -139,7 +142,7 @@ impl Typed {
             (true, false) => BindNeed::Bare,
             (false, true | false) => BindNeed::None,
         };
-        let (password, code) = match answers {
+        let (typed, code) = match answers {
             Answers::Field(typed) => (typed.clone(), CodeTry::Field(typed)),
             Answers::Separate { password, code } if factors.code => {
                 (password.unwrap_or_default(), CodeTry::Code(code.unwrap_or_default()))
@@ -151,15 +154,16 @@ impl Typed {
                 (Secret::default(), CodeTry::NotAsked)
             }
         };
-        Self { password: TypedPassword(password), proofs: Proofs { code, bind } }
+        let may_hold_code = matches!(code, CodeTry::Field(_) | CodeTry::Behind(_));
+        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind } }
     }
 }
 
 impl TypedPassword {
     /// The password without the `code_length` bytes behind it, and where it lies among the answers.
     pub(super) fn split(self, code_length: usize) -> (Secret, Option<AuthTok>) {
-        let end = self.0.len().saturating_sub(code_length);
-        let password = self.0.expose().get(..end).map(Secret::copy_of).unwrap_or_default();
+        let end = self.typed.len().saturating_sub(if self.may_hold_code { code_length } else { 0 });
+        let password = self.typed.expose().get(..end).map(Secret::copy_of).unwrap_or_default();
         let authtok = u16::try_from(end).ok().map(|length| AuthTok { answer: 0, length });
         (password, authtok)
     }
@@ -170,7 +174,7 @@ pub(super) struct Code<'a> {
     pub(super) proof: Option<&'a CodeProof>,
     /// Why it is no proof, where it is none.
     pub(super) denial: Option<Reason>,
-    /// Bytes it takes behind the password; none where it was an answer of its own.
+    /// Its bytes at the end of what was typed.
     pub(super) length: usize,
 }
 

@@ -125,7 +125,10 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
         Decision::Deny(Reason::Abandoned) | Decision::Unavailable(_) => Settlement::Released,
-        Decision::Deny(_) if judged.charge.repeats_own_code() => Settlement::Released,
+        // Only where the code is what was said no to: behind a waiver, the password was guessed all the same.
+        Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
+            Settlement::Released
+        }
         Decision::Deny(_) => Settlement::Failed,
     };
     let decision = match house.tarpit.settle(judged.charge, settlement, judged.account.as_ref()).await {

@@ -244,6 +244,26 @@ fn one_field_holds_password_and_code() {
 }
 
 /// Promise 1.
+/// Promise 3: where a place waives the code, a spent or reserved one behind the password does not make guesses free.
+#[test]
+fn a_used_code_behind_a_guess_does_not_spare_the_charge_where_the_code_is_waived() {
+    let slapd = Slapd::start();
+    let rules = RULES.replace("[service.sshd]", "[service.desk]\nprompt = \"single\"\n[service.sshd]");
+    let site = Site::start(&over_ldaps(&slapd), &rules);
+    let mut phone = site.enroll("alice");
+    let code = phone.code();
+    let desk = |password: &str| {
+        let field = format!("{password}{code}");
+        site.stack("desk").login("alice").from("192.0.2.44").typing(&field, "").authenticate(0)
+    };
+    assert_eq!(desk("alice's password"), Code::SUCCESS);
+    for number in 0..10 {
+        assert_eq!(desk(&format!("guess {number}")), Code::AUTH_ERR);
+    }
+    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 4, "one that was right, and three guesses");
+    assert_eq!(field(&site.attempt(11), "reason"), "lane-closed");
+}
+
 #[test]
 fn with_the_daemon_down_the_answer_comes_at_once_and_is_unavailable() {
     let (_slapd, mut site) = ordinary();

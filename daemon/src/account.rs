@@ -51,7 +51,7 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
 
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
-    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, accepted, subject);
     record.planned(&plan);
     allowed_factors(&plan)?;

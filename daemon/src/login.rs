@@ -89,7 +89,7 @@ async fn judge(
         return Err(Decision::Deny(Reason::RefusedBySshd));
     }
 
-    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, caller.accepted, subject);
     record.planned(&plan);
     let factors = allowed_factors(&plan)?;

@@ -113,7 +113,8 @@ fn place(policy: &Policy, source: &str, service: &str) -> Place {
 fn decided(policy: &Policy, at: &Place, accepted: Accepted, name: &str, groups: Option<&[&str]>) -> String {
     let name = Username::from_pam(name.as_bytes()).unwrap();
     let groups = groups.map(|groups| groups.iter().map(|group| GroupName::new(*group)).collect::<Vec<_>>());
-    match policy.plan(at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }) {
+    let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+    match policy.plan(at, accepted, subject) {
         Plan::Require { rule, factors, waiver } => format!(
             "{rule}:{}{}{}",
             if factors.password { "p" } else { "" },
@@ -301,7 +302,8 @@ proptest! {
         let questions = policy.questions(&at, accepted);
         let name = Username::from_pam(name.as_bytes()).unwrap();
         let groups: Option<Vec<GroupName>> = groups.map(|groups| groups.into_iter().map(GroupName::new).collect());
-        let factors = policy.plan(&at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }).factors();
+        let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+        let factors = policy.plan(&at, accepted, subject).factors();
         prop_assert!(!factors.password || questions.password);
         prop_assert!(!factors.code || questions.code);
     }

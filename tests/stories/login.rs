@@ -328,6 +328,45 @@ fn a_directory_entry_named_root_or_with_a_system_uid_gains_nothing() {
     assert_eq!(slapd.binds(&format!("uid=root,{PEOPLE}")), 0);
 }
 
+/// A second uid is no second person: rules about one of an entry's names hold for all of them.
+#[test]
+fn an_entry_with_several_uids_evades_no_rule_and_bears_no_local_name() {
+    let several = |names: [&str; 2], number| {
+        let uid = format!("uid={},{PEOPLE}", names[0]);
+        slapd::account(&uid, names[0], number, "a password")
+            .replace(&format!("\nuid: {}\n", names[0]), &format!("\nuid: {}\nuid: {}\n", names[0], names[1]))
+    };
+    let entries =
+        [several(["zed", "alias"], 2051), several(["carl", "karl"], 2052), several(["x", "root"], 2053)];
+    let group = "dn: cn=out,ou=groups,dc=example,dc=org\nobjectClass: posixGroup\ncn: out\ngidNumber: 150\n\
+                 memberUid: carl\n\n";
+    let slapd = Slapd::start_with(&format!("{}{group}", entries.concat()));
+    let rules = r#"
+[[rule]]
+name = "not zed"
+accounts = ["zed"]
+deny = true
+[[rule]]
+name = "not those"
+groups = ["out"]
+deny = true
+[[rule]]
+name = "everyone else"
+require = ["password"]
+single_factor = true
+"#;
+    let site = Site::start(&over_ldaps(&slapd), rules);
+    for user in ["zed", "alias", "carl", "karl", "x"] {
+        assert_eq!(login(&site, user, "a password", ""), Code::AUTH_ERR, "{user}");
+    }
+    let reasons: Vec<String> =
+        site.attempts(5).iter().map(|record| field(record, "reason").to_owned()).collect();
+    assert_eq!(
+        reasons,
+        ["denied-by-rule", "denied-by-rule", "denied-by-rule", "denied-by-rule", "poses-as-local"]
+    );
+}
+
 #[test]
 fn a_grants_ticket_is_recognised_in_the_account_phase_once_and_never_a_second_time() {
     let (_slapd, site) = ordinary();

@@ -35,9 +35,12 @@ fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
                 ((*name).to_owned(), LocationSettings { networks })
             })
             .collect(),
-        service: [("sshd".to_owned(), twinlock_config::ServiceSettings { sshd: true, ..Default::default() })]
-            .into_iter()
-            .collect(),
+        service: [(
+            "sshd".to_owned(),
+            twinlock_config::ServiceSettings { sshd: Some(true), ..Default::default() },
+        )]
+        .into_iter()
+        .collect(),
         rule: rules,
         tarpit: Default::default(),
         store: StoreSettings {

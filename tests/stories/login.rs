@@ -418,6 +418,17 @@ require = ["password", "code"]
     assert_eq!(handle.acct_mgmt(0), Code::SUCCESS);
 }
 
+/// Promise 1: a configuration that forgets to mark sshd does not let keys in past a rule that asks a code.
+#[test]
+fn the_service_named_sshd_is_sshd_unless_its_table_says_otherwise() {
+    let slapd = Slapd::start();
+    let rules = "[[rule]]\nname = \"everyone\"\nrequire = [\"password\", \"code\"]\n";
+    let site = Site::start(&over_ldaps(&slapd), rules);
+    assert_eq!(site.stack("sshd").login("bob").from(AWAY).acct_mgmt(0), Code::PERM_DENIED);
+    assert_eq!(field(&site.attempt(1), "reason"), "rule-not-met");
+    assert_eq!(site.stack("su").login("bob").acct_mgmt(0), Code::SUCCESS, "root's su has no auth phase");
+}
+
 #[test]
 fn sshds_marker_compares_nothing_and_is_charged_only_for_names_nobody_bears() {
     let (slapd, site) = ordinary();

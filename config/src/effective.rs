@@ -17,13 +17,17 @@ impl DirectorySettings {
 }
 
 impl Config {
-    /// The settings of a PAM service, `without_address` filled in.
+    /// The settings of a PAM service, `without_address` and `sshd` filled in.
     #[must_use]
     pub fn service(&self, name: &str) -> ServiceSettings {
         let settings = self.service.get(name).cloned().unwrap_or_default();
         let usual =
             if CONSOLE_SERVICES.contains(&name) { WithoutAddress::Local } else { WithoutAddress::Unknown };
-        ServiceSettings { without_address: Some(settings.without_address.unwrap_or(usual)), ..settings }
+        ServiceSettings {
+            without_address: Some(settings.without_address.unwrap_or(usual)),
+            sshd: Some(settings.is_sshd(name)),
+            ..settings
+        }
     }
 
     /// The same configuration with everything filled in.

@@ -89,7 +89,7 @@ async fn judge(
         return Err(Decision::Deny(Reason::RefusedBySshd));
     }
 
-    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, caller.accepted, subject);
     record.planned(&plan);
     let factors = allowed_factors(&plan)?;
@@ -125,6 +125,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
         Decision::Deny(Reason::Abandoned) | Decision::Unavailable(_) => Settlement::Released,
+        // Only where the code is what was said no to: behind a waiver, the password was guessed all the same.
         Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
             Settlement::Released
         }

@@ -40,6 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     keep_secrets_in_memory()?;
+    make_room_for_connections()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -59,4 +60,17 @@ fn keep_secrets_in_memory() -> Result<(), String> {
     let cannot = |error| format!("cannot switch off core dumps: {error}");
     prctl::set_dumpable(false).map_err(cannot)?;
     resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0).map_err(cannot)
+}
+
+/// Descriptors for every connection that the daemon takes on: callers, administrators, directory servers, files.
+const DESCRIPTORS: u64 = 2048;
+
+/// The usual soft limit of 1,024 would be spent by callers alone, and then nobody gets an answer.
+fn make_room_for_connections() -> Result<(), String> {
+    let cannot = |error| format!("cannot raise the number of open files: {error}");
+    let (soft, hard) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE).map_err(cannot)?;
+    if soft >= DESCRIPTORS {
+        return Ok(());
+    }
+    resource::setrlimit(resource::Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard).map_err(cannot)
 }

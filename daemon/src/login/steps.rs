@@ -33,9 +33,10 @@ pub(crate) async fn find(
         let known = house.local_accounts.contains(name.as_str());
         known.map_err(|_| Decision::Unavailable(Reason::LocalAccountsUnknown))
     };
-    let poses = bears_local_name(name)?
-        || bears_local_name(&account.name)?
-        || account.uid_number.is_some_and(|uid| !is_uid_for_people(uid));
+    let mut poses = account.uid_number.is_some_and(|uid| !is_uid_for_people(uid));
+    for name in account.names.iter().chain([name]) {
+        poses |= bears_local_name(name)?;
+    }
     Ok(if poses { Err(Reason::PosesAsLocal) } else { Ok(account) })
 }
 

@@ -63,7 +63,7 @@ impl Caller {
         let service = Service::from_pam(&begin.service);
         let source = policy.source(&service, begin.rhost.as_deref(), begin.ssh_connection.as_deref());
         let accepted = match &begin.ssh_auth_info {
-            Some(info) if policy.service(&service).sshd => Accepted::from_ssh_auth_info(info),
+            Some(info) if policy.is_sshd(&service) => Accepted::from_ssh_auth_info(info),
             Some(_) | None => Accepted::default(),
         };
         let invoker = begin.ruser.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();

@@ -35,9 +35,12 @@ fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
                 ((*name).to_owned(), LocationSettings { networks })
             })
             .collect(),
-        service: [("sshd".to_owned(), twinlock_config::ServiceSettings { sshd: true, ..Default::default() })]
-            .into_iter()
-            .collect(),
+        service: [(
+            "sshd".to_owned(),
+            twinlock_config::ServiceSettings { sshd: Some(true), ..Default::default() },
+        )]
+        .into_iter()
+        .collect(),
         rule: rules,
         tarpit: Default::default(),
         store: StoreSettings {
@@ -113,7 +116,8 @@ fn place(policy: &Policy, source: &str, service: &str) -> Place {
 fn decided(policy: &Policy, at: &Place, accepted: Accepted, name: &str, groups: Option<&[&str]>) -> String {
     let name = Username::from_pam(name.as_bytes()).unwrap();
     let groups = groups.map(|groups| groups.iter().map(|group| GroupName::new(*group)).collect::<Vec<_>>());
-    match policy.plan(at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }) {
+    let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+    match policy.plan(at, accepted, subject) {
         Plan::Require { rule, factors, waiver } => format!(
             "{rule}:{}{}{}",
             if factors.password { "p" } else { "" },
@@ -301,7 +305,8 @@ proptest! {
         let questions = policy.questions(&at, accepted);
         let name = Username::from_pam(name.as_bytes()).unwrap();
         let groups: Option<Vec<GroupName>> = groups.map(|groups| groups.into_iter().map(GroupName::new).collect());
-        let factors = policy.plan(&at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }).factors();
+        let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+        let factors = policy.plan(&at, accepted, subject).factors();
         prop_assert!(!factors.password || questions.password);
         prop_assert!(!factors.code || questions.code);
     }

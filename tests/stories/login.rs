@@ -244,6 +244,26 @@ fn one_field_holds_password_and_code() {
 }
 
 /// Promise 1.
+/// Promise 3: where a place waives the code, a spent or reserved one behind the password does not make guesses free.
+#[test]
+fn a_used_code_behind_a_guess_does_not_spare_the_charge_where_the_code_is_waived() {
+    let slapd = Slapd::start();
+    let rules = RULES.replace("[service.sshd]", "[service.desk]\nprompt = \"single\"\n[service.sshd]");
+    let site = Site::start(&over_ldaps(&slapd), &rules);
+    let mut phone = site.enroll("alice");
+    let code = phone.code();
+    let desk = |password: &str| {
+        let field = format!("{password}{code}");
+        site.stack("desk").login("alice").from("192.0.2.44").typing(&field, "").authenticate(0)
+    };
+    assert_eq!(desk("alice's password"), Code::SUCCESS);
+    for number in 0..10 {
+        assert_eq!(desk(&format!("guess {number}")), Code::AUTH_ERR);
+    }
+    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 4, "one that was right, and three guesses");
+    assert_eq!(field(&site.attempt(11), "reason"), "lane-closed");
+}
+
 #[test]
 fn with_the_daemon_down_the_answer_comes_at_once_and_is_unavailable() {
     let (_slapd, mut site) = ordinary();
@@ -308,6 +328,45 @@ fn a_directory_entry_named_root_or_with_a_system_uid_gains_nothing() {
     assert_eq!(slapd.binds(&format!("uid=root,{PEOPLE}")), 0);
 }
 
+/// A second uid is no second person: rules about one of an entry's names hold for all of them.
+#[test]
+fn an_entry_with_several_uids_evades_no_rule_and_bears_no_local_name() {
+    let several = |names: [&str; 2], number| {
+        let uid = format!("uid={},{PEOPLE}", names[0]);
+        slapd::account(&uid, names[0], number, "a password")
+            .replace(&format!("\nuid: {}\n", names[0]), &format!("\nuid: {}\nuid: {}\n", names[0], names[1]))
+    };
+    let entries =
+        [several(["zed", "alias"], 2051), several(["carl", "karl"], 2052), several(["x", "root"], 2053)];
+    let group = "dn: cn=out,ou=groups,dc=example,dc=org\nobjectClass: posixGroup\ncn: out\ngidNumber: 150\n\
+                 memberUid: carl\n\n";
+    let slapd = Slapd::start_with(&format!("{}{group}", entries.concat()));
+    let rules = r#"
+[[rule]]
+name = "not zed"
+accounts = ["zed"]
+deny = true
+[[rule]]
+name = "not those"
+groups = ["out"]
+deny = true
+[[rule]]
+name = "everyone else"
+require = ["password"]
+single_factor = true
+"#;
+    let site = Site::start(&over_ldaps(&slapd), rules);
+    for user in ["zed", "alias", "carl", "karl", "x"] {
+        assert_eq!(login(&site, user, "a password", ""), Code::AUTH_ERR, "{user}");
+    }
+    let reasons: Vec<String> =
+        site.attempts(5).iter().map(|record| field(record, "reason").to_owned()).collect();
+    assert_eq!(
+        reasons,
+        ["denied-by-rule", "denied-by-rule", "denied-by-rule", "denied-by-rule", "poses-as-local"]
+    );
+}
+
 #[test]
 fn a_grants_ticket_is_recognised_in_the_account_phase_once_and_never_a_second_time() {
     let (_slapd, site) = ordinary();
@@ -357,6 +416,17 @@ require = ["password", "code"]
     assert_eq!(handle.authenticate(0), Code::SUCCESS);
     assert_eq!(handle.prompts(), ["Verification code: "]);
     assert_eq!(handle.acct_mgmt(0), Code::SUCCESS);
+}
+
+/// Promise 1: a configuration that forgets to mark sshd does not let keys in past a rule that asks a code.
+#[test]
+fn the_service_named_sshd_is_sshd_unless_its_table_says_otherwise() {
+    let slapd = Slapd::start();
+    let rules = "[[rule]]\nname = \"everyone\"\nrequire = [\"password\", \"code\"]\n";
+    let site = Site::start(&over_ldaps(&slapd), rules);
+    assert_eq!(site.stack("sshd").login("bob").from(AWAY).acct_mgmt(0), Code::PERM_DENIED);
+    assert_eq!(field(&site.attempt(1), "reason"), "rule-not-met");
+    assert_eq!(site.stack("su").login("bob").acct_mgmt(0), Code::SUCCESS, "root's su has no auth phase");
 }
 
 #[test]

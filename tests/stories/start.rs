@@ -146,3 +146,27 @@ fn speak(socket: &std::path::Path) {
     });
     assert_ne!(told, Told::Grant);
 }
+
+/// Promise 11: the places for callers are there to be filled. Under the usual soft limit of 1,024 descriptors the last of
+/// them, and every directory connection, would find none.
+#[test]
+fn the_daemon_has_descriptors_for_every_place_it_gives() {
+    let site = Site::prepare(DIRECTORY, RULES);
+    let mut daemon = Command::new("sh")
+        .args(["-c", "ulimit -Sn 1024; exec \"$0\" --config \"$1\""])
+        .arg(binary("twinlockd"))
+        .arg(site.path("twinlock.toml"))
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    while !site.path("admin.sock").exists() {
+        assert!(began.elapsed().as_secs() < 10, "it does not come up");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(soft >= 1024 + 64 + 512, "{line}");
+}

@@ -39,6 +39,12 @@ impl Client {
         }
     }
 
+    /// Over a connection that is open already.
+    #[must_use]
+    pub const fn over(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+
     /// The connection itself.
     #[must_use]
     pub fn into_stream(self) -> UnixStream {

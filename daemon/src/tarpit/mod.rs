@@ -3,6 +3,7 @@
 //! memory.
 
 mod held;
+mod known;
 mod prefix;
 mod repeats;
 mod way_in;
@@ -15,16 +16,16 @@ use crate::store::{
     Store, StoreError,
 };
 use held::Held;
+use known::Known;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use repeats::Repeats;
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use twinlock_config::TarpitSettings;
 use twinlock_policy::lane::{AccountLimits, Jitter, LaneLimits};
-use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Source, Stand, Username};
+use twinlock_policy::{LaneKey, Place, Prefix, Source, Stand, Username};
 use twinlock_protocol::Secret;
 use way_in::Ways;
 
@@ -105,25 +106,11 @@ pub struct Tarpit {
     repeats: Repeats,
     window_steps: u8,
     prefixes: Prefixes,
-    known: RwLock<Known>,
+    known: Known,
     store: Store,
     clock: Clock,
     held: Held,
     freed: Arc<Notify>,
-}
-
-/// Known pairs, by id for the lanes and by folded name for the gate.
-#[derive(Default)]
-struct Known {
-    by_account: HashSet<(AccountId, Prefix)>,
-    by_name: HashSet<(String, Prefix)>,
-}
-
-impl Known {
-    fn learn(&mut self, account: &AccountId, name: &Username, prefix: Prefix) {
-        self.by_account.insert((account.clone(), prefix));
-        self.by_name.insert((name.folded(), prefix));
-    }
 }
 
 impl Tarpit {
@@ -139,10 +126,6 @@ impl Tarpit {
         clock: Clock,
         known_pairs: &[KnownPair],
     ) -> Result<Self, getrandom::Error> {
-        let mut known = Known::default();
-        for pair in known_pairs {
-            known.learn(&pair.account, &pair.name, pair.prefix);
-        }
         Ok(Self {
             limits: LaneLimits::new(settings),
             account_limits,
@@ -150,7 +133,7 @@ impl Tarpit {
             repeats: Repeats::new()?,
             window_steps,
             prefixes: Prefixes::new(&settings.source_limit, prefix::CAPACITY),
-            known: RwLock::new(known),
+            known: Known::new(known_pairs),
             store,
             clock,
             held: Held::new(),
@@ -179,9 +162,9 @@ impl Tarpit {
         if !closed || place.network().is_some() {
             return Gate::Open;
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let wall = self.clock.now().wall;
         match place.earnable_prefix() {
-            Some(prefix) if known.by_name.contains(&(name.folded(), prefix)) => Gate::Open,
+            Some(prefix) if self.known.holds_name(name, prefix, wall) => Gate::Open,
             Some(_) | None => Gate::Closed,
         }
     }
@@ -196,10 +179,11 @@ impl Tarpit {
         account: &Account,
         proofs: Proofs,
     ) -> Result<Charge, Refused> {
-        let known = tried.place.earnable_prefix().is_some_and(|prefix| {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.by_account.contains(&(account.id.clone(), prefix))
-        });
+        let now = self.clock.now();
+        let known = tried
+            .place
+            .earnable_prefix()
+            .is_some_and(|prefix| self.known.holds(&account.id, prefix, now.wall));
         let stand = Stand::of_account(tried.place, known, tried.invoker);
         let request = ChargeRequest {
             attempt: tried.attempt,
@@ -207,7 +191,7 @@ impl Tarpit {
             name: account.name.clone(),
             lane: stand.account,
             limits: self.limits,
-            now: self.clock.now(),
+            now,
             pair: tried
                 .place
                 .can_hold_a_reservation()
@@ -329,8 +313,7 @@ impl Tarpit {
             Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.learn(&account.id, &account.name, prefix);
+            self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();
         settled

@@ -100,6 +100,16 @@ fn a_second_daemon_on_the_same_store_is_refused() {
     assert!(site.twinlock(&["status"]).status.success(), "the first one goes on");
 }
 
+#[test]
+fn a_daemon_that_is_told_to_stop_as_soon_as_it_listens_ends_in_order() {
+    let mut site = Site::prepare(DIRECTORY, RULES);
+    for _ in 0..20 {
+        site.start_daemon();
+        site.stop();
+        assert!(!site.path("login.sock").exists() && !site.path("admin.sock").exists());
+    }
+}
+
 /// From any other uid, nothing it says counts.
 #[test]
 fn who_is_not_root_speaks_for_itself_only() {
@@ -135,6 +145,10 @@ fn who_is_not_root_speaks_for_itself_only() {
         "the admin socket is root's: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    fs::set_permissions(site.path("admin.sock"), fs::Permissions::from_mode(0o666)).unwrap();
+    let output = as_nobody("twinlock", &["--config", config.to_str().unwrap(), "status"]);
+    assert_eq!(output.status.code(), Some(1), "and the daemon holds to that by itself");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("only root"));
 }
 
 /// Claims to be alice, at the office, through sshd.

@@ -4,6 +4,8 @@
 
 mod held;
 mod prefix;
+#[cfg(test)]
+mod tests;
 
 use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;

@@ -44,11 +44,7 @@ impl Caller {
         if is_trusted(uid) {
             return Self::believed(policy, begin, label);
         }
-        let own = User::from_uid(Uid::from_raw(uid))
-            .ok()
-            .flatten()
-            .map(|user| user.name)
-            .unwrap_or_default();
+        let own = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name).unwrap_or_default();
         Self {
             trusted: false,
             user: own.clone().into_bytes(),

@@ -285,7 +285,9 @@ mod tests {
         });
         let started = Instant::now();
         assert_eq!(Dialogue::new(ours).collect(BOTH).await, Err(Broken::TimedOut));
-        assert!(started.elapsed() >= Duration::from_secs(100) && started.elapsed() < Duration::from_secs(101));
+        assert!(
+            started.elapsed() >= Duration::from_secs(100) && started.elapsed() < Duration::from_secs(101)
+        );
         slow.await.unwrap();
     }
 

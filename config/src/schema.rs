@@ -97,7 +97,7 @@ pub struct DirectorySettings {
     /// For each answer.
     #[serde(default = "five_seconds")]
     pub timeout: Span,
-    /// The directory's own lock-out, below which the daemon stays.
+    /// The directory's own lock-out. Checked and kept for the bind budget; nothing reads it yet.
     #[serde(default)]
     pub lockout: Lockout,
 }

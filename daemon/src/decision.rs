@@ -65,8 +65,6 @@ pub enum Reason {
     ConditionUnknown,
     /// The list of local accounts cannot be read.
     LocalAccountsUnknown,
-    /// More attempts are under way than the daemon takes on.
-    Overloaded,
 }
 
 impl Reason {
@@ -98,7 +96,6 @@ impl Reason {
             Self::StoreUnavailable => "store-unavailable",
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
-            Self::Overloaded => "overloaded",
         }
     }
 }

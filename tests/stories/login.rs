@@ -236,6 +236,18 @@ fn the_office_needs_no_code_and_the_record_says_that_it_was_waived() {
 }
 
 #[test]
+fn a_code_that_is_asked_of_all_and_not_needed_by_this_account_is_not_looked_at() {
+    let slapd = Slapd::start();
+    let rule = "[[rule]]\nname = \"alice\"\naccounts = [\"alice\"]\nrequire = [\"password\"]\nsingle_factor = true\n";
+    let site = Site::start(&over_ldaps(&slapd), &format!("{rule}{RULES}"));
+    let mut phone = site.enroll("alice");
+    for code in ["", &phone.wrong_code(), &phone.code()] {
+        assert_eq!(login(&site, "alice", "alice's password", code), Code::SUCCESS);
+    }
+    assert!(site.attempts(3).iter().all(|record| field(record, "code") == "-"));
+}
+
+#[test]
 fn one_field_holds_password_and_code() {
     let (slapd, site) = ordinary();
     let mut phone = site.enroll("alice");
@@ -299,9 +311,17 @@ fn a_directory_that_was_restarted_is_found_again_without_a_restart_of_the_daemon
     let mut phone = site.enroll("alice");
     assert_eq!(login(&site, "alice", "alice's password", &phone.code()), Code::SUCCESS);
     slapd.stop();
+    let started = Instant::now();
     assert_eq!(login(&site, "alice", "alice's password", &phone.code()), Code::AUTHINFO_UNAVAIL);
+    assert!(started.elapsed().as_millis() >= TICK_MS, "promise 7: an outage leaves on the tick too");
     slapd.restart();
     assert_eq!(login(&site, "alice", "alice's password", &phone.code()), Code::SUCCESS);
+    let status = site.twinlock(&["--json", "status"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(
+        (&status["granted"], &status["denied"], &status["unavailable"]),
+        (&2.into(), &0.into(), &1.into())
+    );
 }
 
 #[test]
@@ -385,6 +405,13 @@ after = ["sshd"]
 require = []
 single_factor = true
 [[rule]]
+name = "carol by a key that was seen"
+services = ["sshd"]
+accounts = ["carol"]
+after = ["publickey"]
+require = []
+single_factor = true
+[[rule]]
 name = "key, then code"
 services = ["sshd"]
 after = ["publickey"]
@@ -398,6 +425,8 @@ require = ["password", "code"]
     let mut phone = site.enroll("alice");
     assert_eq!(site.stack("sshd").login("bob").from(AWAY).acct_mgmt(0), Code::SUCCESS);
     assert_eq!(site.stack("sshd").login("alice").from(AWAY).acct_mgmt(0), Code::PERM_DENIED);
+    let carol = site.stack("sshd").login("carol").from(AWAY).acct_mgmt(0);
+    assert_eq!(carol, Code::PERM_DENIED, "the account phase does not hear which method it was");
     let mut handle = site
         .stack("sshd")
         .login("alice")
@@ -428,7 +457,10 @@ fn sshds_marker_compares_nothing_and_is_charged_only_for_names_nobody_bears() {
     for _ in 0..21 {
         assert_eq!(other("nobody"), Code::AUTH_ERR);
     }
-    let records = site.attempts(47);
+    site.stack("sshd").login("alice").from("203.0.113.99").typing("x", "123456").authenticate(0);
+    let records = site.attempts(48);
+    assert_eq!(field(&records[47], "reason"), "prefix-closed");
+    assert_eq!(field(&records[47], "account"), "-", "the gate ends it before the directory is asked");
     assert!(records[..25].iter().all(|record| field(record, "reason") == "refused-by-sshd"));
     assert_eq!(field(&records[46], "reason"), "prefix-closed");
     assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 1);

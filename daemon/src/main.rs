@@ -40,6 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     keep_secrets_in_memory()?;
+    have_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -59,4 +60,17 @@ fn keep_secrets_in_memory() -> Result<(), String> {
     let cannot = |error| format!("cannot switch off core dumps: {error}");
     prctl::set_dumpable(false).map_err(cannot)?;
     resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0).map_err(cannot)
+}
+
+/// Descriptors for every connection that the sockets and the directory may have at once, with room to spare. Sessions
+/// and services usually begin with 1,024, which the trusted callers alone could take: then the directory could not be
+/// reached any more.
+const DESCRIPTORS: u64 = 4096;
+
+/// Raises the soft limit, as far as the hard one lets it.
+fn have_descriptors() -> Result<(), String> {
+    let cannot = |error| format!("cannot raise the number of open files: {error}");
+    let (soft, hard) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE).map_err(cannot)?;
+    let wanted = soft.max(DESCRIPTORS).min(hard);
+    resource::setrlimit(resource::Resource::RLIMIT_NOFILE, wanted, hard).map_err(cannot)
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
-use support::client::{Client, Told};
+use support::client::{Client, Told, many_connections};
 use support::pam::Code;
 use support::site::{Phone, RULES, Site, field};
 use support::slapd::{self, PEOPLE, Slapd};
@@ -128,6 +128,7 @@ fn of_fifty_parallel_logins_with_one_code_from_a_known_pair_exactly_one_is_grant
 /// Promise 3: charge first.
 #[test]
 fn five_thousand_parallel_wrong_guesses_reach_the_comparison_as_often_as_the_lane_allows() {
+    many_connections();
     let (slapd, site) = ordinary();
     let phone = site.enroll("alice");
     let wrong = phone.wrong_code();

@@ -4,6 +4,8 @@
 //! every path, an abandoned one included, it settles, records, and answers, in this order.
 
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use crate::attempt::{AttemptId, Deadline};
 use crate::audit::Record;

@@ -46,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     keep_secrets_in_memory()?;
-    make_room_for_connections()?;
+    have_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -68,15 +68,15 @@ fn keep_secrets_in_memory() -> Result<(), String> {
     resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0).map_err(cannot)
 }
 
-/// Descriptors for every connection that the daemon takes on: callers, administrators, directory servers, files.
-const DESCRIPTORS: u64 = 2048;
+/// Descriptors for every connection that the sockets and the directory may have at once, with room to spare. Sessions
+/// and services usually begin with 1,024, which the trusted callers alone could take: then the directory could not be
+/// reached any more.
+const DESCRIPTORS: u64 = 4096;
 
-/// The usual soft limit of 1,024 would be spent by callers alone, and then nobody gets an answer.
-fn make_room_for_connections() -> Result<(), String> {
+/// Raises the soft limit, as far as the hard one lets it.
+fn have_descriptors() -> Result<(), String> {
     let cannot = |error| format!("cannot raise the number of open files: {error}");
     let (soft, hard) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE).map_err(cannot)?;
-    if soft >= DESCRIPTORS {
-        return Ok(());
-    }
-    resource::setrlimit(resource::Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard).map_err(cannot)
+    let wanted = soft.max(DESCRIPTORS).min(hard);
+    resource::setrlimit(resource::Resource::RLIMIT_NOFILE, wanted, hard).map_err(cannot)
 }

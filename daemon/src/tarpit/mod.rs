@@ -6,6 +6,8 @@ mod held;
 mod known;
 mod prefix;
 mod repeats;
+#[cfg(test)]
+mod tests;
 mod way_in;
 
 use crate::attempt::{AttemptId, Deadline};

@@ -41,6 +41,12 @@ pub enum Reason {
     LaneClosed,
     /// All slots of the lane were taken; nothing was compared.
     LaneFull,
+    /// The lane takes only two consecutive codes; nothing was compared.
+    TwoCodesOnly,
+    /// Two codes were tried in a lane that takes nothing else, and are none.
+    NoWayIn,
+    /// Another failed bind could lock the account in the directory; nothing was sent.
+    NoBindLeft,
     /// The code is wrong.
     WrongCode,
     /// The account has no authenticator, and the rule asks for a code.
@@ -51,6 +57,8 @@ pub enum Reason {
     CodeInUse,
     /// The password is wrong.
     WrongPassword,
+    /// The same wrong password from the same address within ten minutes: not bound again, not counted again.
+    RepeatedPassword,
     /// The caller hung up or could not ask.
     Abandoned,
     /// The person took too long.
@@ -65,8 +73,6 @@ pub enum Reason {
     ConditionUnknown,
     /// The list of local accounts cannot be read.
     LocalAccountsUnknown,
-    /// More attempts are under way than the daemon takes on.
-    Overloaded,
 }
 
 impl Reason {
@@ -86,11 +92,15 @@ impl Reason {
             Self::PrefixClosed => "prefix-closed",
             Self::LaneClosed => "lane-closed",
             Self::LaneFull => "lane-full",
+            Self::TwoCodesOnly => "two-codes-only",
+            Self::NoWayIn => "no-way-in",
+            Self::NoBindLeft => "no-bind-left",
             Self::WrongCode => "wrong-code",
             Self::NoAuthenticator => "no-authenticator",
             Self::ReplayedCode => "replayed-code",
             Self::CodeInUse => "code-in-use",
             Self::WrongPassword => "wrong-password",
+            Self::RepeatedPassword => "repeated-password",
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed-out",
             Self::RuleNotMet => "rule-not-met",
@@ -98,7 +108,6 @@ impl Reason {
             Self::StoreUnavailable => "store-unavailable",
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
-            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinlock_config::{Loaded, Problem, Problems};
-use twinlock_policy::lane::{LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, LaneLimits, LaneTime};
 use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
@@ -54,8 +54,9 @@ pub fn build(
     let key = config.store.key.read().map_err(|error| at("store.key", &error))?;
     let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
     let limits = LaneLimits::new(&config.tarpit);
+    let account_limits = AccountLimits::new(&config.tarpit, &settings.lockout);
     let wall = Clock::system(LaneTime::default()).now().wall;
-    let (store, resumed) = Store::open(&config.store.path, key, &config.totp, &limits, wall)
+    let (store, resumed) = Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall)
         .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time);
     let (auditor, audit_thread) =
@@ -65,11 +66,13 @@ pub fn build(
     }
     let tarpit = Tarpit::new(
         &config.tarpit,
+        account_limits,
         config.totp.window_steps,
         store.clone(),
         clock.clone(),
         &resumed.known_pairs,
-    );
+    )
+    .map_err(|error| at("tarpit", &error))?;
     let house = House {
         config_path: loaded.file().to_owned(),
         config,
@@ -92,6 +95,7 @@ pub fn build(
 /// A socket cannot be bound; the text names it.
 pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
+    let told_to_end = told_to_end()?;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -106,7 +110,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    wait_for_the_end().await?;
+    told_to_end.await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
 
     tell.send_replace(true);
@@ -139,13 +143,16 @@ async fn beat(house: Arc<House>) {
     }
 }
 
-async fn wait_for_the_end() -> Result<(), String> {
+/// Ends with SIGTERM or SIGINT. They are caught from the call on, before anything listens: whoever finds a socket there
+/// and ends the daemon finds it ended in order.
+fn told_to_end() -> Result<impl Future<Output = ()>, String> {
     let cannot = |error: std::io::Error| format!("cannot wait for signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -3,6 +3,7 @@
 //! One thread owns an SQLite file and commits in groups; the methods here send it work and wait until that is on
 //! disk. Whatever fails, the caller gets an error, and nobody may be let in on one.
 
+mod account;
 mod authenticators;
 mod charge;
 mod error;
@@ -15,11 +16,12 @@ mod tests;
 mod writer;
 
 pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
+pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest};
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
-pub use known::KnownPair;
+pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use settle::{Settled, Settlement};
 
 use crate::clock::{Now, WallTime};
@@ -28,7 +30,7 @@ use rusqlite::params;
 use std::path::Path;
 use twinlock_config::TotpSettings;
 use twinlock_control::AuthenticatorReport;
-use twinlock_policy::lane::{Jitter, Lane, LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime};
 use twinlock_policy::{AccountId, LaneKey, Prefix, Username};
 use twinlock_protocol::Secret;
 use writer::{Room, Writer};
@@ -71,6 +73,7 @@ impl Store {
         key: SealKey,
         totp: &TotpSettings,
         limits: &LaneLimits,
+        account_limits: &AccountLimits,
         wall: WallTime,
     ) -> Result<(Self, Resumed), StoreError> {
         let parameters = Parameters::of_settings(totp)
@@ -85,7 +88,7 @@ impl Store {
             highest: LaneTime(uint(highest)),
             orphans: settle::Orphans::default(),
         };
-        let (crashed_charges, _) = room.transaction(|room| settle::crashed(room, limits))?;
+        let (crashed_charges, _) = room.transaction(|room| settle::crashed(room, limits, account_limits))?;
         let resumed =
             Resumed { lane_time: room.highest, known_pairs: known::all(&room, wall)?, crashed_charges };
         Ok((Self(Writer::start(room, lock)?), resumed))
@@ -108,6 +111,7 @@ impl Store {
         &self,
         mut charge: Charge,
         settlement: Settlement,
+        bind: Bind,
         now: Now,
         jitter: Jitter,
     ) -> Result<Settled, StoreError> {
@@ -117,7 +121,7 @@ impl Store {
         });
         let (settled, charge) = self
             .0
-            .call(move |room| Ok((settle::settle(room, &charge, settlement, now, jitter)?, charge)))
+            .call(move |room| Ok((settle::settle(room, &charge, settlement, bind, now, jitter)?, charge)))
             .await?;
         charge.done();
         Ok(settled)

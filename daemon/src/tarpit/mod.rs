@@ -3,24 +3,33 @@
 //! memory.
 
 mod held;
+mod known;
 mod prefix;
+mod repeats;
+#[cfg(test)]
+mod tests;
+mod way_in;
 
 use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, ChargeReply, ChargeRequest, CodePair, CodeTry, KnownPair, Settled, Settlement, Store, StoreError,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, KnownPair, Settled, Settlement,
+    Store, StoreError,
 };
 use held::Held;
+use known::Known;
 use prefix::{PrefixCharge, Prefixes, Slot};
-use std::collections::HashSet;
+use repeats::Repeats;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use twinlock_config::TarpitSettings;
-use twinlock_policy::lane::{Jitter, LaneLimits};
-use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
+use twinlock_policy::lane::{AccountLimits, Jitter, LaneLimits};
+use twinlock_policy::{LaneKey, Place, Prefix, Source, Stand, Username};
+use twinlock_protocol::Secret;
+use way_in::Ways;
 
 /// How long a call waits for a slot at most.
 const HOLD: Duration = Duration::from_secs(2);
@@ -42,6 +51,12 @@ pub enum Refused {
     PrefixClosed,
     /// The account lane is closed.
     LaneClosed(LaneKey),
+    /// The account lane takes only two consecutive codes.
+    TwoCodesOnly(LaneKey),
+    /// Two codes were tried where nothing else is taken, and are none.
+    NoWayIn(LaneKey),
+    /// The directory may be asked no more for now: its own lock-out is near.
+    NoBindLeft(LaneKey),
     /// Every slot of a lane stayed taken.
     Full,
     /// The store did not answer.
@@ -77,56 +92,55 @@ pub struct Try<'a> {
     pub deadline: Deadline,
 }
 
+/// What is compared and asked of the directory under a charge.
+pub struct Proofs {
+    /// What was typed where a code may stand.
+    pub code: CodeTry,
+    /// Whether the password will be bound.
+    pub bind: BindNeed,
+}
+
 /// The tarpit.
 pub struct Tarpit {
     limits: LaneLimits,
+    account_limits: AccountLimits,
+    ways: Ways,
+    repeats: Repeats,
     window_steps: u8,
     prefixes: Prefixes,
-    known: RwLock<Known>,
+    known: Known,
     store: Store,
     clock: Clock,
     held: Held,
     freed: Arc<Notify>,
 }
 
-/// Known pairs, by id for the lanes and by folded name for the gate.
-#[derive(Default)]
-struct Known {
-    by_account: HashSet<(AccountId, Prefix)>,
-    by_name: HashSet<(String, Prefix)>,
-}
-
-impl Known {
-    fn learn(&mut self, account: &AccountId, name: &Username, prefix: Prefix) {
-        self.by_account.insert((account.clone(), prefix));
-        self.by_name.insert((name.folded(), prefix));
-    }
-}
-
 impl Tarpit {
     /// With the known pairs the store remembers.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The operating system has no random numbers to give.
     pub fn new(
         settings: &TarpitSettings,
+        account_limits: AccountLimits,
         window_steps: u8,
         store: Store,
         clock: Clock,
         known_pairs: &[KnownPair],
-    ) -> Self {
-        let mut known = Known::default();
-        for pair in known_pairs {
-            known.learn(&pair.account, &pair.name, pair.prefix);
-        }
-        Self {
+    ) -> Result<Self, getrandom::Error> {
+        Ok(Self {
             limits: LaneLimits::new(settings),
+            account_limits,
+            ways: Ways::new(way_in::CAPACITY),
+            repeats: Repeats::new()?,
             window_steps,
             prefixes: Prefixes::new(&settings.source_limit, prefix::CAPACITY),
-            known: RwLock::new(known),
+            known: Known::new(known_pairs),
             store,
             clock,
             held: Held::new(),
             freed: Arc::new(Notify::new()),
-        }
+        })
     }
 
     /// The account lanes' limits.
@@ -150,9 +164,9 @@ impl Tarpit {
         if !closed || place.network().is_some() {
             return Gate::Open;
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let wall = self.clock.now().wall;
         match place.earnable_prefix() {
-            Some(prefix) if known.by_name.contains(&(name.folded(), prefix)) => Gate::Open,
+            Some(prefix) if self.known.holds_name(name, prefix, wall) => Gate::Open,
             Some(_) | None => Gate::Closed,
         }
     }
@@ -161,11 +175,17 @@ impl Tarpit {
     ///
     /// # Errors
     /// [`Refused`]: then nothing was compared, and nothing is counted.
-    pub async fn charge(&self, tried: &Try<'_>, account: &Account, code: CodeTry) -> Result<Charge, Refused> {
-        let known = tried.place.earnable_prefix().is_some_and(|prefix| {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.by_account.contains(&(account.id.clone(), prefix))
-        });
+    pub async fn charge(
+        &self,
+        tried: &Try<'_>,
+        account: &Account,
+        proofs: Proofs,
+    ) -> Result<Charge, Refused> {
+        let now = self.clock.now();
+        let known = tried
+            .place
+            .earnable_prefix()
+            .is_some_and(|prefix| self.known.holds(&account.id, prefix, now.wall));
         let stand = Stand::of_account(tried.place, known, tried.invoker);
         let request = ChargeRequest {
             attempt: tried.attempt,
@@ -173,15 +193,28 @@ impl Tarpit {
             name: account.name.clone(),
             lane: stand.account,
             limits: self.limits,
-            now: self.clock.now(),
+            now,
             pair: tried
                 .place
                 .can_hold_a_reservation()
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
-            code,
+            code: proofs.code,
             window_steps: self.window_steps,
+            account_limits: self.account_limits,
+            bind: proofs.bind,
+            way_in: false,
         };
-        self.wait_for_slots(tried, stand.prefixes, Some(request)).await
+        let may_be_two_codes = request.code.may_be_two_codes();
+        match self.wait_for_slots(tried, stand.prefixes, Some(&request)).await {
+            Err(barred @ (Refused::LaneClosed(_) | Refused::TwoCodesOnly(_))) if may_be_two_codes => {
+                if !self.ways.try_one(&account.id, tried.place.source(), self.clock.now().lane) {
+                    return Err(barred);
+                }
+                self.wait_for_slots(tried, stand.prefixes, Some(&ChargeRequest { way_in: true, ..request }))
+                    .await
+            }
+            decided => decided,
+        }
     }
 
     /// The same for a name that does not exist: it stands in prefix lanes only.
@@ -196,7 +229,7 @@ impl Tarpit {
         &self,
         tried: &Try<'_>,
         prefixes: Option<IpAddr>,
-        request: Option<ChargeRequest>,
+        request: Option<&ChargeRequest>,
     ) -> Result<Charge, Refused> {
         let deadline = tried.deadline.at_most(HOLD);
         let mut permit = None;
@@ -205,7 +238,7 @@ impl Tarpit {
             tokio::pin!(freed);
             // Registered before the look, so that a slot freed in between is not missed.
             freed.as_mut().enable();
-            match self.take_slots(prefixes, request.as_ref()).await {
+            match self.take_slots(prefixes, request).await {
                 Err(Refused::Full) if tried.hold => {}
                 decided => return decided,
             }
@@ -237,11 +270,25 @@ impl Tarpit {
                 return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes });
             }
             Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed(request.lane.clone()),
+            Ok(ChargeReply::TwoCodesOnly) => Refused::TwoCodesOnly(request.lane.clone()),
+            Ok(ChargeReply::NoWayIn) => Refused::NoWayIn(request.lane.clone()),
+            Ok(ChargeReply::NoBindLeft) => Refused::NoBindLeft(request.lane.clone()),
             Ok(ChargeReply::Full) => Refused::Full,
             Err(error) => Refused::Store(error),
         };
         prefixes.settle(false, now.lane, NO_JITTER);
         Err(refused)
+    }
+
+    /// Whether this password was found wrong for the account, from the same prefix, within the last ten minutes.
+    #[must_use]
+    pub fn is_repeated(&self, account: &Account, source: &Source, password: &Secret) -> bool {
+        self.repeats.knows(&account.id, source, password)
+    }
+
+    /// Remembers a password that the directory has just found wrong, as a keyed hash.
+    pub fn note_wrong(&self, account: &Account, source: &Source, password: &Secret) {
+        self.repeats.remember(&account.id, source, password);
     }
 
     /// Gives the slots back; durable when it returns.
@@ -252,6 +299,7 @@ impl Tarpit {
         &self,
         charge: Charge,
         settlement: Settlement,
+        bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
         let now = self.clock.now();
@@ -264,11 +312,10 @@ impl Tarpit {
         charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
-            Some((_, charge)) => self.store.settle(charge, settlement, now, jitter).await,
+            Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.learn(&account.id, &account.name, prefix);
+            self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();
         settled

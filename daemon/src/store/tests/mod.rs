@@ -1,6 +1,7 @@
 //! The store on a real file. What the tests share: a folder that goes away, one account with a phone, and a clock
 //! that stands still.
 
+mod account;
 mod authenticators;
 mod codes;
 mod faults;
@@ -13,7 +14,7 @@ use crate::totp::{Label, Seed};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use twinlock_config::TarpitSettings;
+use twinlock_config::{Lockout, TarpitSettings};
 use twinlock_policy::{Service, Source};
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -57,6 +58,10 @@ fn limits(free: u32) -> LaneLimits {
     LaneLimits::new(&TarpitSettings { free, ..TarpitSettings::default() })
 }
 
+fn account_limits() -> AccountLimits {
+    AccountLimits::new(&TarpitSettings::default(), &Lockout::default())
+}
+
 fn alice() -> AccountId {
     AccountId::new("main:alice")
 }
@@ -89,7 +94,7 @@ fn code_of(seed: &str, wall: WallTime) -> Vec<u8> {
 }
 
 fn open(folder: &Folder, clock: &Clock, limits: &LaneLimits) -> Result<(Store, Resumed), StoreError> {
-    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, clock.now().wall)
+    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, &account_limits(), clock.now().wall)
 }
 
 impl Bench {
@@ -133,6 +138,9 @@ impl Bench {
             pair,
             code,
             window_steps: 1,
+            account_limits: account_limits(),
+            bind: BindNeed::None,
+            way_in: false,
         }
     }
 
@@ -150,7 +158,7 @@ impl Bench {
     }
 
     async fn settle(&self, charge: Charge, settlement: Settlement) -> Settled {
-        self.store.settle(charge, settlement, self.clock.now(), CALM).await.unwrap()
+        self.store.settle(charge, settlement, Bind::NotSent, self.clock.now(), CALM).await.unwrap()
     }
 
     async fn grant(&self, charge: Charge) -> Settled {
@@ -170,7 +178,11 @@ impl Bench {
 fn charged(reply: ChargeReply) -> Charge {
     match reply {
         ChargeReply::Charged(charge) => charge,
-        ChargeReply::Closed { .. } | ChargeReply::Full => panic!("not charged: {reply:?}"),
+        ChargeReply::Closed { .. }
+        | ChargeReply::Full
+        | ChargeReply::TwoCodesOnly
+        | ChargeReply::NoWayIn
+        | ChargeReply::NoBindLeft => panic!("not charged: {reply:?}"),
     }
 }
 

@@ -17,7 +17,7 @@ pub const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// known pairs. Known pairs, named networks and users of this host come and go; this does not grow with them.
 pub const FURTHER_LANES: u32 = 20;
 /// Tries of the two-code way in that an account takes a second, over all prefixes.
-pub const WAY_IN_TRIES_A_SECOND: u64 = 10;
+pub const WAY_IN_TRIES_A_SECOND: u32 = 10;
 /// Tries of the two-code way in that an account takes an hour and a day from one prefix, IPv4 /32 or IPv6 /48.
 pub const WAY_IN_TRIES_A_PREFIX: [(u32, Duration); 2] =
     [(3, Duration::from_secs(3600)), (10, Duration::from_secs(86_400))];

@@ -6,6 +6,7 @@ use super::writer::Room;
 use super::{StoreError, sql_int};
 use crate::attempt::AttemptId;
 use rusqlite::{OptionalExtension, params};
+use twinlock_policy::bound::FURTHER_LANES;
 use twinlock_policy::lane::{AccountLimits, LaneTime, STUBBORN};
 use twinlock_policy::{AccountId, LaneKey};
 
@@ -43,10 +44,6 @@ pub(super) enum Left {
     /// Only two codes.
     TwoCodes,
 }
-
-/// Lanes of its own that may still have one wrong code each once the budget is spent: as many as an account has known
-/// pairs. Pairs come and go; this does not grow with them.
-const FURTHER_LANES: u32 = 20;
 
 /// What the account's budgets leave of `lane`.
 pub(super) fn left(

@@ -5,18 +5,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use twinlock_policy::bound::{WAY_IN_TRIES_A_PREFIX, WAY_IN_TRIES_A_SECOND};
 use twinlock_policy::lane::LaneTime;
 use twinlock_policy::{AccountId, Prefix, Source};
 
 /// Pairs of account and address remembered at once, and as many accounts.
 pub(super) const CAPACITY: usize = 16_384;
 
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
-const AN_HOUR: u32 = 3;
-const A_DAY: u32 = 10;
-const A_SECOND: u32 = 10;
 
 /// Tries of the way in.
 pub(super) struct Ways(Mutex<Tables>);
@@ -65,8 +61,8 @@ impl Ways {
             source.address().map(|address| Prefix::wide(address).unwrap_or_else(|| Prefix::of(address)));
         let mut tables = self.tables();
         let pair = (account.clone(), from);
-        let by_address = tables.by_address.may(&pair, [(HOUR, AN_HOUR), (DAY, A_DAY)], now);
-        by_address && tables.by_account.may(account, [(SECOND, A_SECOND); 2], now) && {
+        let by_address = tables.by_address.may(&pair, WAY_IN_TRIES_A_PREFIX, now);
+        by_address && tables.by_account.may(account, [(WAY_IN_TRIES_A_SECOND, SECOND); 2], now) && {
             tables.by_address.note(&pair);
             tables.by_account.note(account);
             true
@@ -79,11 +75,11 @@ impl Ways {
 }
 
 impl<K: Eq + Hash + Clone> Table<K> {
-    fn may(&mut self, key: &K, limits: [(Duration, u32); 2], now: LaneTime) -> bool {
+    fn may(&mut self, key: &K, limits: [(u32, Duration); 2], now: LaneTime) -> bool {
         if !self.windows.contains_key(key) {
             if self.windows.len() >= self.capacity {
                 self.windows.retain(|_, windows| {
-                    windows.iter().zip(limits).any(|(window, (within, _))| now.since(window.began) < within)
+                    windows.iter().zip(limits).any(|(window, (_, within))| now.since(window.began) < within)
                 });
             }
             if self.windows.len() >= self.capacity {
@@ -93,7 +89,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
         }
         let Some(windows) = self.windows.get_mut(key) else { return false };
         let mut all = true;
-        for (window, (within, most)) in windows.iter_mut().zip(limits) {
+        for (window, (most, within)) in windows.iter_mut().zip(limits) {
             all &= window.count(within, now) < most;
         }
         all
@@ -110,6 +106,8 @@ impl<K: Eq + Hash + Clone> Table<K> {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(86_400);
     const START: LaneTime = LaneTime(1_000_000);
 
     fn tries(ways: &Ways, account: &str, address: &str, times: usize, now: LaneTime) -> usize {

@@ -245,7 +245,7 @@ impl World {
     }
 
     fn way_in(&mut self, prefix: Option<Prefix>, now: LaneTime) -> Option<()> {
-        let most = u32::try_from(WAY_IN_TRIES_A_SECOND).unwrap();
+        let most = WAY_IN_TRIES_A_SECOND;
         let second = self.state.way_in_second.after_one_more(now, most, SECOND)?;
         let mut counts = self.state.way_in.get(&prefix).copied().unwrap_or_default();
         for (count, (most, within)) in counts.iter_mut().zip(WAY_IN_TRIES_A_PREFIX) {

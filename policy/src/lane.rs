@@ -161,6 +161,12 @@ impl PrefixLimits {
         let narrow = Self::narrow(limit);
         Self { failures: narrow.failures.saturating_mul(4), ..narrow }
     }
+
+    /// So many close a lane.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
 }
 
 /// A prefix lane as it is kept.

@@ -20,7 +20,8 @@ const LAST_OF_THIS_MAJOR: i64 = 999;
 pub(super) const PRESENT_KEY: i64 = 1;
 
 /// Step n brings a file from schema n to n + 1.
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE progress (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     lane_time INTEGER NOT NULL
@@ -83,7 +84,18 @@ CREATE TABLE known (
     last_used INTEGER NOT NULL,
     PRIMARY KEY (account, prefix)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+CREATE TABLE prefix_lane (
+    prefix TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    began INTEGER NOT NULL,
+    not_before INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE progress ADD COLUMN boot TEXT;
+ALTER TABLE progress ADD COLUMN lane_time_at_boot INTEGER;
+",
+];
 
 /// Keeps a second daemon away for as long as it lives.
 pub(super) struct Lock {

@@ -1,6 +1,6 @@
 //! How fast anyone may guess. A charge is a slot taken in every lane an attempt stands in, before anything is
 //! compared; settling gives it back, with or without a failure. Account lanes are rows of the store, prefix lanes are
-//! memory.
+//! memory, of which the store keeps a copy for the next start.
 
 mod held;
 mod prefix;
@@ -9,17 +9,18 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, ChargeReply, ChargeRequest, CodePair, CodeTry, KnownPair, Settled, Settlement, Store, StoreError,
+    self, ChargeReply, ChargeRequest, CodePair, CodeTry, Resumed, Settled, Settlement, Store, StoreError,
 };
 use held::Held;
+pub use prefix::ClosedPrefix;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use twinlock_config::TarpitSettings;
-use twinlock_policy::lane::{Jitter, LaneLimits};
+use twinlock_policy::lane::{Jitter, Lane, LaneLimits, PrefixLane};
 use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
 
 /// How long a call waits for a slot at most.
@@ -87,6 +88,8 @@ pub struct Tarpit {
     clock: Clock,
     held: Held,
     freed: Arc<Notify>,
+    /// One writes prefix lanes down at a time.
+    writing: Mutex<()>,
 }
 
 /// Known pairs, by id for the lanes and by folded name for the gate.
@@ -104,28 +107,31 @@ impl Known {
 }
 
 impl Tarpit {
-    /// With the known pairs the store remembers.
+    /// With the known pairs and the prefix lanes that the store remembers.
     #[must_use]
     pub fn new(
         settings: &TarpitSettings,
         window_steps: u8,
         store: Store,
         clock: Clock,
-        known_pairs: &[KnownPair],
+        resumed: &Resumed,
     ) -> Self {
         let mut known = Known::default();
-        for pair in known_pairs {
+        for pair in &resumed.known_pairs {
             known.learn(&pair.account, &pair.name, pair.prefix);
         }
+        let prefixes = Prefixes::new(&settings.source_limit, prefix::CAPACITY);
+        prefixes.restore(&resumed.prefix_lanes, clock.now().lane);
         Self {
             limits: LaneLimits::new(settings),
             window_steps,
-            prefixes: Prefixes::new(&settings.source_limit, prefix::CAPACITY),
+            prefixes,
             known: RwLock::new(known),
             store,
             clock,
             held: Held::new(),
             freed: Arc::new(Notify::new()),
+            writing: Mutex::new(()),
         }
     }
 
@@ -139,6 +145,48 @@ impl Tarpit {
     #[must_use]
     pub fn prefixes_closed(&self) -> u64 {
         self.prefixes.closed(self.clock.now().lane)
+    }
+
+    /// The prefix lanes closed now, the one that closed last first, `most` at most.
+    #[must_use]
+    pub fn closed_prefixes(&self, most: usize) -> Vec<ClosedPrefix> {
+        self.prefixes.all_closed(self.clock.now().lane, most)
+    }
+
+    /// Writes down what changed in prefix lanes since it was last done. Due each second and at the end; a kill loses
+    /// what was counted since, but no closing (see [`Tarpit::settle`]).
+    ///
+    /// # Errors
+    /// It could not be written, and is tried again the next time.
+    pub async fn write_prefixes(&self) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().await;
+        let changed = self.prefixes.changed();
+        if !changed.rows().is_empty() {
+            self.store.write_prefix_lanes(changed.rows().to_vec(), self.clock.now()).await?;
+        }
+        changed.written();
+        Ok(())
+    }
+
+    /// Opens a prefix lane and forgets its failures. Returns what it was, if it said anything.
+    ///
+    /// # Errors
+    /// It is open, but could not be written: it is closed again after a restart, unless the store comes back before.
+    pub async fn clear_prefix(&self, prefix: Prefix) -> Result<Option<PrefixLane>, StoreError> {
+        let was = self.prefixes.clear(prefix, self.clock.now().lane);
+        self.freed.notify_waiters();
+        self.write_prefixes().await?;
+        Ok(was)
+    }
+
+    /// Opens every lane of an account and forgets its failures. Returns the lanes that had any.
+    ///
+    /// # Errors
+    /// Nothing was opened.
+    pub async fn unlock(&self, account: &AccountId) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
+        let unlocked = self.store.unlock(account, self.limits, self.clock.now()).await;
+        self.freed.notify_waiters();
+        unlocked
     }
 
     /// Looks at the prefix lanes before any I/O. A closed one ends the attempt here, unless this spelling of a name
@@ -244,7 +292,7 @@ impl Tarpit {
         Err(refused)
     }
 
-    /// Gives the slots back; durable when it returns.
+    /// Gives the slots back; durable when it returns, and so is the closing of a prefix lane.
     ///
     /// # Errors
     /// The store did not take it: nobody may be let in on it.
@@ -261,7 +309,7 @@ impl Tarpit {
             Settlement::Granted { learn } => *learn,
             Settlement::Failed | Settlement::Released => None,
         };
-        charge.prefixes.settle(failed, now.lane, jitter);
+        let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
             Some((_, charge)) => self.store.settle(charge, settlement, now, jitter).await,
@@ -271,6 +319,10 @@ impl Tarpit {
             known.learn(&account.id, &account.name, prefix);
         }
         self.freed.notify_waiters();
+        if closed {
+            // Nobody is let in on this; what could not be written is tried again each second.
+            let _ = self.write_prefixes().await;
+        }
         settled
     }
 }

@@ -5,6 +5,7 @@ mod authenticators;
 mod codes;
 mod faults;
 mod lanes;
+mod locks;
 
 use super::*;
 use crate::attempt::AttemptId;
@@ -89,7 +90,16 @@ fn code_of(seed: &str, wall: WallTime) -> Vec<u8> {
 }
 
 fn open(folder: &Folder, clock: &Clock, limits: &LaneLimits) -> Result<(Store, Resumed), StoreError> {
-    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, clock.now().wall)
+    open_on(folder, clock, limits, None)
+}
+
+fn open_on(
+    folder: &Folder,
+    clock: &Clock,
+    limits: &LaneLimits,
+    boot: Option<&Boot>,
+) -> Result<(Store, Resumed), StoreError> {
+    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, clock.now().wall, boot)
 }
 
 impl Bench {

@@ -12,7 +12,7 @@ use crate::store::{
     self, ChargeReply, ChargeRequest, CodePair, CodeTry, Resumed, Settled, Settlement, Store, StoreError,
 };
 use held::Held;
-pub use prefix::ClosedPrefix;
+pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use twinlock_config::TarpitSettings;
-use twinlock_policy::lane::{Jitter, Lane, LaneLimits, PrefixLane};
+use twinlock_policy::lane::{Jitter, Lane, LaneLimits};
 use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
 
 /// How long a call waits for a slot at most.
@@ -149,7 +149,7 @@ impl Tarpit {
 
     /// The prefix lanes closed now, the one that closed last first, `most` at most.
     #[must_use]
-    pub fn closed_prefixes(&self, most: usize) -> Vec<ClosedPrefix> {
+    pub fn closed_prefixes(&self, most: usize) -> Vec<PrefixState> {
         self.prefixes.all_closed(self.clock.now().lane, most)
     }
 
@@ -168,15 +168,12 @@ impl Tarpit {
         Ok(())
     }
 
-    /// Opens a prefix lane and forgets its failures. Returns what it was, if it said anything.
-    ///
-    /// # Errors
-    /// It is open, but could not be written: it is closed again after a restart, unless the store comes back before.
-    pub async fn clear_prefix(&self, prefix: Prefix) -> Result<Option<PrefixLane>, StoreError> {
+    /// Opens a prefix lane and forgets its failures. Returns what it was, if it said anything. It is closed again after a
+    /// restart unless [`Tarpit::write_prefixes`] has got through since.
+    pub fn clear_prefix(&self, prefix: Prefix) -> Option<PrefixState> {
         let was = self.prefixes.clear(prefix, self.clock.now().lane);
         self.freed.notify_waiters();
-        self.write_prefixes().await?;
-        Ok(was)
+        was
     }
 
     /// Opens every lane of an account and forgets its failures. Returns the lanes that had any.

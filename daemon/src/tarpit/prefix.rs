@@ -54,15 +54,15 @@ pub(super) struct PrefixCharge {
     at: LaneTime,
 }
 
-/// A lane that is closed.
+/// A lane that says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClosedPrefix {
+pub struct PrefixState {
     /// Whose.
     pub prefix: Prefix,
-    /// Its state. Its count began anew when it closed.
-    pub lane: PrefixLane,
-    /// The failures that closed it.
+    /// Failures in its present window; of a closed one, those that closed it.
     pub failures: u32,
+    /// Closed until then.
+    pub not_before: LaneTime,
 }
 
 /// What changed since it was last asked for. Unless it is told that the store has it, it counts as changed again when
@@ -124,25 +124,21 @@ impl Prefixes {
     }
 
     /// Opens a lane and forgets its failures. Returns what it was, if it said anything. Slots taken stay taken.
-    pub(super) fn clear(&self, prefix: Prefix, now: LaneTime) -> Option<PrefixLane> {
+    pub(super) fn clear(&self, prefix: Prefix, now: LaneTime) -> Option<PrefixState> {
         self.table().clear(prefix, now)
     }
 
     /// The lanes closed now, the one that closed last first, `most` at most.
-    pub(super) fn all_closed(&self, now: LaneTime, most: usize) -> Vec<ClosedPrefix> {
+    pub(super) fn all_closed(&self, now: LaneTime, most: usize) -> Vec<PrefixState> {
         let table = self.table();
-        let mut closed: Vec<ClosedPrefix> = table
+        let mut closed: Vec<PrefixState> = table
             .lanes
             .iter()
             .filter(|(_, entry)| now < entry.lane.not_before)
-            .map(|(prefix, entry)| ClosedPrefix {
-                prefix: *prefix,
-                lane: entry.lane,
-                failures: table.limits(*prefix).failures(),
-            })
+            .map(|(prefix, entry)| table.state(*prefix, entry.lane, now))
             .collect();
         drop(table);
-        closed.sort_unstable_by_key(|closed| (std::cmp::Reverse(closed.lane.not_before), closed.prefix));
+        closed.sort_unstable_by_key(|closed| (std::cmp::Reverse(closed.not_before), closed.prefix));
         closed.truncate(most);
         closed
     }
@@ -316,11 +312,18 @@ impl Table {
         Some(entry.lane)
     }
 
-    fn clear(&mut self, prefix: Prefix, now: LaneTime) -> Option<PrefixLane> {
+    fn clear(&mut self, prefix: Prefix, now: LaneTime) -> Option<PrefixState> {
         let limits = self.limits(prefix);
         let was = self.lanes.get(&prefix)?.lane;
         self.put(prefix, PrefixLane::default());
-        (now < was.forgotten_at(&limits) && was != PrefixLane::default()).then_some(was)
+        let said = now < was.forgotten_at(&limits) && was != PrefixLane::default();
+        said.then(|| self.state(prefix, was, now))
+    }
+
+    fn state(&self, prefix: Prefix, lane: PrefixLane, now: LaneTime) -> PrefixState {
+        let closed = now < lane.not_before;
+        let failures = if closed { self.limits(prefix).failures() } else { lane.failures };
+        PrefixState { prefix, failures, not_before: lane.not_before }
     }
 }
 

@@ -65,6 +65,12 @@ pub(crate) fn status(status: &Status) -> String {
     );
     sheet.line("records lost", &status.records_lost.to_string());
     sheet.list("code waived by", &status.waivers, "no rule");
+    if let Some(day) = &status.observes_until {
+        sheet.line(
+            "tarpit",
+            &format!("refuses nothing until the end of {day} (UTC); no bound holds till then"),
+        );
+    }
     sheet.finish()
 }
 

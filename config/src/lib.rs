@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod day;
 mod duration;
 mod effective;
 mod load;
@@ -18,6 +19,7 @@ mod schema;
 mod secret;
 
 pub use check::RESERVED_LOCATIONS;
+pub use day::Day;
 pub use duration::Span;
 pub use effective::show;
 pub use load::{Loaded, load, parse};

@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors everywhere (`deny_unknown_fields`): a misspelt limit must not start weaker than meant.
 
+use crate::day::Day;
 use crate::duration::Span;
 use crate::network::Network;
 use indexmap::IndexMap;
@@ -305,6 +306,9 @@ pub struct TarpitSettings {
     pub source_limit: SourceLimit,
     /// Networks without a prefix lane, where nothing is earned: jump hosts.
     pub uncounted: Vec<Network>,
+    /// Until that day is over (UTC), the tarpit records what it would refuse, and refuses nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe_until: Option<Day>,
 }
 
 impl Default for TarpitSettings {
@@ -315,6 +319,7 @@ impl Default for TarpitSettings {
             cap: Span::seconds(4 * 3600),
             source_limit: SourceLimit::default(),
             uncounted: Vec::new(),
+            observe_until: None,
         }
     }
 }

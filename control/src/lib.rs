@@ -159,6 +159,9 @@ pub struct Status {
     pub records_lost: u64,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
+    /// Until the end of this day (UTC) the tarpit refuses nothing, and no bound holds; absent if it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observes_until: Option<String>,
 }
 
 /// One directory server.

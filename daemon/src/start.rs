@@ -128,6 +128,10 @@ pub async fn run(house: House) -> Result<(), String> {
 fn say_how_it_starts(house: &House) {
     let waivers = check::waivers(&house.policy);
     house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
+    if let Some(day) = house.tarpit.observes_until() {
+        let until = day.to_string();
+        house.auditor.warning(&event_line("tarpit-observes-only", &[("until", &until)]));
+    }
     for waiver in waivers {
         house.auditor.event(&event_line("waiver-in-force", &[("rule", &waiver)]));
     }

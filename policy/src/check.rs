@@ -69,6 +69,15 @@ impl Finding {
 #[must_use]
 pub fn check(config: &Config, policy: &Policy) -> Findings {
     let mut findings = Findings::default();
+    if let Some(day) = config.tarpit.observe_until {
+        findings.warnings.push(Finding {
+            key: "tarpit.observe_until".into(),
+            message: format!(
+                "until the end of {day} (UTC) the tarpit refuses nothing: no bound on guessing holds till then"
+            ),
+            hint: "remove it to have refusals from now on; after that day it means nothing".into(),
+        });
+    }
     for (index, rule) in policy.rules.iter().enumerate() {
         let key = format!("rule[{index}]");
         check_factors(config, rule, &key, &mut findings);

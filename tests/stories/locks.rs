@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use support::client::{Client, Told};
@@ -29,11 +29,11 @@ struct Scene {
 
 /// Two failures close an account lane for half a minute, three an address for ten minutes.
 fn scene() -> Scene {
-    let (site, directory, folder) = prepared();
+    let (site, directory, folder) = prepared("");
     Scene { site: site.started(), _directory: directory, _folder: folder }
 }
 
-fn prepared() -> (Site, EmbeddedDirectory, TempDir) {
+fn prepared(tarpit: &str) -> (Site, EmbeddedDirectory, TempDir) {
     let folder = TempDir::new("ldap");
     let people = ["alice", "bob"].map(|name| {
         support::slapd::account(&format!("uid={name},{PEOPLE}"), name, 2001, &format!("{name}'s password"))
@@ -50,7 +50,8 @@ fn prepared() -> (Site, EmbeddedDirectory, TempDir) {
         urls = directory.urls()
     );
     let rules = format!(
-        "{RULES}\n[tarpit]\nfree = 2\nsource_limit = {{ failures = 3, within = \"10m\", refuse = \"10m\" }}\n"
+        "{RULES}\n[tarpit]\nfree = 2\nsource_limit = {{ failures = 3, within = \"10m\", refuse = \"10m\" }}\n\
+         {tarpit}\n"
     );
     (Site::prepare(&settings, &rules), directory, folder)
 }
@@ -169,33 +170,51 @@ fn an_account_lanes_wait_is_neither_shortened_nor_stretched_by_a_restart_or_a_ki
 /// Promise 13.
 #[test]
 fn a_wall_clock_that_is_set_neither_shortens_nor_stretches_a_wait() {
-    let Some(library) = libfaketime() else { return };
-    let (mut site, _directory, _folder) = prepared();
-    let clock = site.path("clock");
-    let set = |offset: &str| fs::write(&clock, offset).unwrap();
-    set("+0");
-    let environment = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("FAKETIME_DONT_RESET", "1"),
-    ];
-    site.start_daemon_under(&environment);
+    let (mut site, _directory, _folder) = prepared("");
+    let Some(clock) = WallClock::beside(&site) else { return };
+    clock.start_daemon(&mut site);
     close_office(&site, "alice");
     close_prefix(&site, STRANGER);
     let before = (left(&site, "lanes"), left(&site, "prefixes"));
     let until = locks(&site)["lanes"][0]["until"].as_u64().unwrap();
     for (offset, seconds) in [("+2d", 2 * 86_400), ("-2d", -2 * 86_400)] {
-        set(offset);
+        clock.set(offset);
         let shown = locks(&site)["lanes"][0]["until"].as_u64().unwrap();
         assert!(shown.abs_diff(until.saturating_add_signed(seconds)) <= 2, "the wall clock is set: {shown}");
         ran_on(before.0, left(&site, "lanes"));
         ran_on(before.1, left(&site, "prefixes"));
         site.kill();
-        site.start_daemon_under(&environment);
+        clock.start_daemon(&mut site);
         ran_on(before.0, left(&site, "lanes"));
         ran_on(before.1, left(&site, "prefixes"));
+    }
+}
+
+/// What the daemon takes for the wall clock. The clock that waits are kept on is left alone.
+struct WallClock {
+    library: String,
+    offset: PathBuf,
+}
+
+impl WallClock {
+    /// If this machine can fake one.
+    fn beside(site: &Site) -> Option<Self> {
+        let clock = Self { library: libfaketime()?, offset: site.path("clock") };
+        clock.set("+0");
+        Some(clock)
+    }
+
+    fn set(&self, offset: &str) {
+        fs::write(&self.offset, offset).unwrap();
+    }
+
+    fn start_daemon(&self, site: &mut Site) {
+        site.start_daemon_under(&[
+            ("LD_PRELOAD", &self.library),
+            ("FAKETIME_TIMESTAMP_FILE", self.offset.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ]);
     }
 }
 
@@ -214,6 +233,62 @@ fn libfaketime() -> Option<String> {
         }
     }
     found
+}
+
+/// The day that is `days` from now, in UTC.
+fn day_in(days: i64) -> String {
+    let output = Command::new("date").args(["-u", "+%F", "-d", &format!("{days} days")]).output().unwrap();
+    done(&output).trim().to_owned()
+}
+
+#[test]
+fn until_its_day_is_over_an_observing_tarpit_refuses_nothing_and_says_so_everywhere() {
+    let day = day_in(1);
+    let (mut site, _directory, _folder) = prepared(&format!("observe_until = {day:?}"));
+    let clock = WallClock::beside(&site);
+    match &clock {
+        Some(clock) => clock.start_daemon(&mut site),
+        None => site.start_daemon(),
+    }
+    let mut phone = site.enroll("alice");
+    assert_eq!(field(&event(&site, "tarpit-observes-only"), "until"), day);
+    for told in [site.twinlock(&["status"]), site.twinlock(&["config", "check"])] {
+        let said = done(&told);
+        assert!(said.contains(&format!("the end of {day} (UTC)")) && said.contains("no bound"), "{said}");
+    }
+    close_office(&site, "alice");
+    assert_eq!(login(&site, "desk", "alice", OFFICE, &[b"wrong"]), Told::Deny, "wrong is wrong");
+    assert_eq!(login(&site, "desk", "alice", OFFICE, &[b"alice's password"]), Told::Grant);
+    close_prefix(&site, STRANGER);
+    let code = phone.code();
+    let proofs: [&[u8]; 2] = [b"alice's password", code.as_bytes()];
+    assert_eq!(login(&site, "sshd", "alice", STRANGER, &proofs), Told::Grant);
+    assert_eq!(login(&site, "sshd", "alice", STRANGER, &proofs), Told::Deny, "a code works once");
+    let told: Vec<_> = site
+        .attempts(9)
+        .iter()
+        .map(|record| (field(record, "reason").to_owned(), field(record, "observed").to_owned()))
+        .collect();
+    let expected = [
+        ("wrong-password", ""),
+        ("wrong-password", ""),
+        ("wrong-password", "lane-closed"),
+        ("rule-met", "lane-closed"),
+        ("unknown-account", ""),
+        ("unknown-account", ""),
+        ("unknown-account", ""),
+        ("rule-met", "prefix-closed"),
+        ("replayed-code", ""),
+    ];
+    assert_eq!(told, expected.map(|(reason, observed)| (reason.to_owned(), observed.to_owned())));
+    let Some(clock) = clock else { return };
+    clock.set("+2d");
+    assert_eq!(login(&site, "desk", "alice", OFFICE, &[b"alice's password"]), Told::Deny);
+    assert_eq!(login(&site, "sshd", "nobody4", STRANGER, &[b"x", b"123456"]), Told::Deny);
+    let reasons: Vec<_> =
+        site.attempts(11)[9..].iter().map(|record| field(record, "reason").to_owned()).collect();
+    assert_eq!(reasons, ["lane-closed", "prefix-closed"], "without a restart");
+    assert!(!done(&site.twinlock(&["status"])).contains("no bound"));
 }
 
 #[test]

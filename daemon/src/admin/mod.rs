@@ -122,6 +122,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
         waivers: check::waivers(&house.policy),
+        observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
     }))
 }
 

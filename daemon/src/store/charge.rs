@@ -37,6 +37,17 @@ pub struct ChargeRequest {
     pub code: CodeTry,
     /// Steps accepted either side: 0 or 1.
     pub window_steps: u8,
+    /// Whether a closed or full lane refuses. If not, that it would have is told.
+    pub enforce: bool,
+}
+
+/// Why a lane would have refused, had it not only been observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// It is closed.
+    Closed,
+    /// All its slots are taken.
+    Full,
 }
 
 /// What became of it.
@@ -64,6 +75,7 @@ pub struct Charge {
     limits: LaneLimits,
     code: CodeOutcome,
     code_length: usize,
+    observed: Option<Observed>,
     spent: bool,
     otherwise: Option<Ending>,
     orphans: Orphans,
@@ -80,6 +92,12 @@ impl Charge {
     #[must_use]
     pub const fn code_length(&self) -> usize {
         self.code_length
+    }
+
+    /// Why the lane would have refused, where that is only observed.
+    #[must_use]
+    pub const fn observed(&self) -> Option<Observed> {
+        self.observed
     }
 
     /// The attempt it was made for.
@@ -150,7 +168,12 @@ impl fmt::Debug for Charge {
 pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeReply, StoreError> {
     room.see(request.now.lane);
     let lane = request.lane.to_string();
+    let mut observed = None;
     let slots = match read_lane(room, &request.account, &lane)?.opening(&request.limits, request.now.lane) {
+        Opening::Closed { .. } if !request.enforce => {
+            observed = Some(Observed::Closed);
+            u32::MAX
+        }
         Opening::Closed { until } => return Ok(ChargeReply::Closed { until }),
         Opening::Open { slots } => slots,
     };
@@ -159,7 +182,10 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         .prepare_cached("SELECT count(*) FROM charge WHERE account = ?1 AND lane = ?2")?
         .query_row(params![request.account.as_str(), lane], |row| row.get(0))?;
     if taken >= slots {
-        return Ok(ChargeReply::Full);
+        if request.enforce {
+            return Ok(ChargeReply::Full);
+        }
+        observed = Some(Observed::Full);
     }
     room.db.prepare_cached("INSERT INTO charge VALUES (?1, ?2, ?3, ?4)")?.execute(params![
         request.attempt.number().cast_signed(),
@@ -193,6 +219,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         limits: request.limits,
         code: judgement.outcome,
         code_length: judgement.code_length,
+        observed,
         spent: judgement.claim == Some(Claim::Spend),
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),

@@ -19,7 +19,7 @@ mod writer;
 
 pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
-pub use charge::{Charge, ChargeReply, ChargeRequest};
+pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
 pub use known::KnownPair;

@@ -9,7 +9,8 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, ChargeReply, ChargeRequest, CodePair, CodeTry, Resumed, Settled, Settlement, Store, StoreError,
+    self, ChargeReply, ChargeRequest, CodePair, CodeTry, Observed, Resumed, Settled, Settlement, Store,
+    StoreError,
 };
 use held::Held;
 pub use prefix::PrefixState;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
-use twinlock_config::TarpitSettings;
+use twinlock_config::{Day, TarpitSettings};
 use twinlock_policy::lane::{Jitter, Lane, LaneLimits};
 use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
 
@@ -56,11 +57,34 @@ pub struct Charge {
     prefixes: PrefixCharge,
 }
 
+/// Why an attempt would have been refused, had the tarpit not only observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WouldRefuse {
+    /// A prefix lane is closed.
+    PrefixClosed,
+    /// The account lane is closed.
+    LaneClosed,
+    /// Every slot of a lane is taken.
+    Full,
+}
+
 impl Charge {
     /// The account lane, and what came of the code in it; neither is there for a name that does not exist.
     #[must_use]
     pub fn of_account(&self) -> Option<(&LaneKey, &store::Charge)> {
         self.account.as_ref().map(|(lane, charge)| (lane, charge))
+    }
+
+    /// Why it would have been refused, where that is only observed.
+    #[must_use]
+    pub fn observed(&self) -> Option<WouldRefuse> {
+        let account = self.account.as_ref().and_then(|(_, charge)| charge.observed());
+        match (self.prefixes.observed(), account) {
+            (Some(Observed::Closed), _) => Some(WouldRefuse::PrefixClosed),
+            (_, Some(Observed::Closed)) => Some(WouldRefuse::LaneClosed),
+            (Some(Observed::Full), _) | (_, Some(Observed::Full)) => Some(WouldRefuse::Full),
+            (None, None) => None,
+        }
     }
 }
 
@@ -82,6 +106,7 @@ pub struct Try<'a> {
 pub struct Tarpit {
     limits: LaneLimits,
     window_steps: u8,
+    observe_until: Option<Day>,
     prefixes: Prefixes,
     known: RwLock<Known>,
     store: Store,
@@ -125,6 +150,7 @@ impl Tarpit {
         Self {
             limits: LaneLimits::new(settings),
             window_steps,
+            observe_until: settings.observe_until,
             prefixes,
             known: RwLock::new(known),
             store,
@@ -139,6 +165,16 @@ impl Tarpit {
     #[must_use]
     pub const fn limits(&self) -> &LaneLimits {
         &self.limits
+    }
+
+    /// The day until the end of which it only observes, if it does now.
+    #[must_use]
+    pub fn observes_until(&self) -> Option<Day> {
+        self.observe_until.filter(|day| self.clock.now().wall.0 < day.end_s())
+    }
+
+    fn enforces(&self) -> bool {
+        self.observes_until().is_none()
     }
 
     /// Prefix lanes closed now.
@@ -192,7 +228,7 @@ impl Tarpit {
         let closed = place
             .counted_address()
             .is_some_and(|address| self.prefixes.is_closed(address, self.clock.now().lane));
-        if !closed || place.network().is_some() {
+        if !closed || place.network().is_some() || !self.enforces() {
             return Gate::Open;
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +261,7 @@ impl Tarpit {
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
             code,
             window_steps: self.window_steps,
+            enforce: self.enforces(),
         };
         self.wait_for_slots(tried, stand.prefixes, Some(request)).await
     }
@@ -269,7 +306,8 @@ impl Tarpit {
         request: Option<&ChargeRequest>,
     ) -> Result<Charge, Refused> {
         let now = self.clock.now();
-        let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane)) {
+        let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane, self.enforces()))
+        {
             None => PrefixCharge::none(&self.prefixes),
             Some(Slot::Taken(charge)) => charge,
             Some(Slot::Closed) => return Err(Refused::PrefixClosed),

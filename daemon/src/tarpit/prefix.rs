@@ -3,6 +3,7 @@
 //! not of the attacker. What changed is noted, so that the store can keep a copy for the next start; nothing here waits
 //! for that copy.
 
+use crate::store::Observed;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,7 @@ pub(super) struct PrefixCharge {
     prefixes: Prefixes,
     taken: Vec<Prefix>,
     at: LaneTime,
+    observed: Option<Observed>,
 }
 
 /// A lane that says something.
@@ -158,22 +160,26 @@ impl Prefixes {
         u64::try_from(closed).unwrap_or(u64::MAX)
     }
 
-    /// Takes a slot in every lane of `address`, or in none.
-    pub(super) fn reserve(&self, address: IpAddr, now: LaneTime) -> Slot {
+    /// Takes a slot in every lane of `address`, or in none. Unless it is to `enforce`, it takes them all the same, and
+    /// tells why it would not have.
+    pub(super) fn reserve(&self, address: IpAddr, now: LaneTime, enforce: bool) -> Slot {
         let mut table = self.table();
+        let mut observed = None;
         for prefix in lanes_of(address) {
             let reserved = table.lanes.get(&prefix).map_or(0, |entry| entry.reserved);
             match table.opening(prefix, now) {
-                Opening::Closed { .. } => return Slot::Closed,
-                Opening::Open { slots } if reserved >= slots => return Slot::Full,
-                Opening::Open { .. } => {}
+                Opening::Closed { .. } if enforce => return Slot::Closed,
+                Opening::Closed { .. } => observed = observed.or(Some(Observed::Closed)),
+                Opening::Open { slots } if reserved < slots => {}
+                Opening::Open { .. } if enforce => return Slot::Full,
+                Opening::Open { .. } => observed = observed.or(Some(Observed::Full)),
             }
         }
         let taken: Vec<Prefix> = lanes_of(address).collect();
         for prefix in &taken {
             table.entry(*prefix).reserved += 1;
         }
-        Slot::Taken(PrefixCharge { prefixes: self.clone(), taken, at: now })
+        Slot::Taken(PrefixCharge { prefixes: self.clone(), taken, at: now, observed })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -191,7 +197,12 @@ impl Prefixes {
 impl PrefixCharge {
     /// Nothing to take a slot in: attempts that have a lane of their own, and sources without an address.
     pub(super) fn none(prefixes: &Prefixes) -> Self {
-        Self { prefixes: prefixes.clone(), taken: Vec::new(), at: LaneTime::default() }
+        Self { prefixes: prefixes.clone(), taken: Vec::new(), at: LaneTime::default(), observed: None }
+    }
+
+    /// Why they would not have been taken, where that is only observed.
+    pub(super) const fn observed(&self) -> Option<Observed> {
+        self.observed
     }
 
     /// Gives the slots back; `failed` counts a failure in each lane. Tells whether that closed one.
@@ -340,7 +351,7 @@ mod tests {
     }
 
     fn fail(prefixes: &Prefixes, address: &str, now: LaneTime) -> bool {
-        match prefixes.reserve(address.parse().unwrap(), now) {
+        match prefixes.reserve(address.parse().unwrap(), now, true) {
             Slot::Taken(charge) => {
                 charge.settle(true, now, Jitter(0));
                 true
@@ -374,12 +385,12 @@ mod tests {
     fn parallel_guesses_take_slots_before_anything_is_compared() {
         let prefixes = table(100);
         let address = "192.0.2.1".parse().unwrap();
-        let charges: Vec<_> = (0..20).map(|_| prefixes.reserve(address, LaneTime(1))).collect();
+        let charges: Vec<_> = (0..20).map(|_| prefixes.reserve(address, LaneTime(1), true)).collect();
         assert!(charges.iter().all(|slot| matches!(slot, Slot::Taken(_))));
-        assert!(matches!(prefixes.reserve(address, LaneTime(1)), Slot::Full));
+        assert!(matches!(prefixes.reserve(address, LaneTime(1), true), Slot::Full));
         drop(charges);
         assert!(
-            matches!(prefixes.reserve(address, LaneTime(1)), Slot::Closed),
+            matches!(prefixes.reserve(address, LaneTime(1), true), Slot::Closed),
             "unsettled slots count as failures"
         );
     }
@@ -387,7 +398,7 @@ mod tests {
     #[test]
     fn a_success_leaves_no_trace() {
         let prefixes = table(100);
-        let Slot::Taken(charge) = prefixes.reserve("192.0.2.1".parse().unwrap(), LaneTime(1)) else {
+        let Slot::Taken(charge) = prefixes.reserve("192.0.2.1".parse().unwrap(), LaneTime(1), true) else {
             panic!()
         };
         charge.settle(false, LaneTime(1), Jitter(0));
@@ -488,7 +499,7 @@ mod tests {
     fn a_cleared_lane_is_open_and_its_slots_taken_stay_taken() {
         let prefixes = table(100);
         let address = "192.0.2.1".parse().unwrap();
-        let Slot::Taken(under_way) = prefixes.reserve(address, LaneTime(1)) else { panic!() };
+        let Slot::Taken(under_way) = prefixes.reserve(address, LaneTime(1), true) else { panic!() };
         for _ in 0..20 {
             let _ = fail(&prefixes, "192.0.2.1", LaneTime(1));
         }
@@ -498,7 +509,7 @@ mod tests {
         assert!(prefixes.clear(Prefix::of(address), LaneTime(2)).is_some());
         assert!(!prefixes.is_closed(address, LaneTime(2)));
         assert_eq!(prefixes.clear(Prefix::of(address), LaneTime(2)), None, "there is nothing left");
-        let Slot::Taken(under_way) = prefixes.reserve(address, LaneTime(2)) else { panic!() };
+        let Slot::Taken(under_way) = prefixes.reserve(address, LaneTime(2), true) else { panic!() };
         assert_eq!(prefixes.clear(Prefix::of(address), LaneTime(2)), None);
         under_way.settle(true, LaneTime(2), Jitter(0));
         assert_eq!(lanes(written(&prefixes)).len(), 1, "what fails afterwards counts");

@@ -143,6 +143,7 @@ impl Bench {
             pair,
             code,
             window_steps: 1,
+            enforce: true,
         }
     }
 

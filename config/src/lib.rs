@@ -10,6 +10,7 @@ mod check;
 mod day;
 mod duration;
 mod effective;
+mod guess_budget;
 mod load;
 mod mistyped;
 mod network;
@@ -22,11 +23,12 @@ pub use check::RESERVED_LOCATIONS;
 pub use day::Day;
 pub use duration::Span;
 pub use effective::show;
+pub use guess_budget::GuessBudget;
 pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
-    Audit, Config, Daemon, DirectoryKind, DirectorySettings, LocationSettings, Lockout, Prompt,
+    Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, LocationSettings, Lockout, Prompt,
     RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit, StoreBackend, StoreSettings,
     TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings, WithoutAddress,
 };

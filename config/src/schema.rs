@@ -4,6 +4,7 @@
 
 use crate::day::Day;
 use crate::duration::Span;
+use crate::guess_budget::GuessBudget;
 use crate::network::Network;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -304,6 +305,13 @@ pub struct TarpitSettings {
     pub cap: Span,
     /// Failures from one prefix.
     pub source_limit: SourceLimit,
+    /// Wrong codes of an account in all its own lanes together.
+    pub code_budget: CodeBudget,
+    /// A policy whose bound is above this is refused.
+    pub guess_budget: GuessBudget,
+    /// Hosts that share seeds but not a store, 1 to 10,000. Each of them lets the same guesses through, so they
+    /// multiply the bound.
+    pub hosts: u32,
     /// Networks without a prefix lane, where nothing is earned: jump hosts.
     pub uncounted: Vec<Network>,
     /// Until that day is over (UTC), the tarpit records what it would refuse, and refuses nothing.
@@ -318,6 +326,9 @@ impl Default for TarpitSettings {
             base: Span::seconds(30),
             cap: Span::seconds(4 * 3600),
             source_limit: SourceLimit::default(),
+            code_budget: CodeBudget::default(),
+            guess_budget: GuessBudget::percent(1),
+            hosts: 1,
             uncounted: Vec::new(),
             observe_until: None,
         }
@@ -339,6 +350,22 @@ pub struct SourceLimit {
 impl Default for SourceLimit {
     fn default() -> Self {
         Self { failures: 20, within: Span::seconds(600), refuse: Span::seconds(600) }
+    }
+}
+
+/// `code_budget = { … }`: once it is spent, the account's own lanes that had a wrong code take two codes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeBudget {
+    /// Wrong codes that spend it, 1 to 1000.
+    pub failures: u32,
+    /// Counted over this time, 1 h to 365 d.
+    pub within: Span,
+}
+
+impl Default for CodeBudget {
+    fn default() -> Self {
+        Self { failures: 20, within: Span::seconds(30 * 86_400) }
     }
 }
 

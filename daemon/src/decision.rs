@@ -41,6 +41,12 @@ pub enum Reason {
     LaneClosed,
     /// All slots of the lane were taken; nothing was compared.
     LaneFull,
+    /// The lane takes only two consecutive codes; nothing was compared.
+    TwoCodesOnly,
+    /// Two codes were tried in a lane that takes nothing else, and are none.
+    NoWayIn,
+    /// Another failed bind could lock the account in the directory; nothing was sent.
+    NoBindLeft,
     /// The code is wrong.
     WrongCode,
     /// The account has no authenticator, and the rule asks for a code.
@@ -51,6 +57,8 @@ pub enum Reason {
     CodeInUse,
     /// The password is wrong.
     WrongPassword,
+    /// The same wrong password from the same address within ten minutes: not bound again, not counted again.
+    RepeatedPassword,
     /// The caller hung up or could not ask.
     Abandoned,
     /// The person took too long.
@@ -86,11 +94,15 @@ impl Reason {
             Self::PrefixClosed => "prefix-closed",
             Self::LaneClosed => "lane-closed",
             Self::LaneFull => "lane-full",
+            Self::TwoCodesOnly => "two-codes-only",
+            Self::NoWayIn => "no-way-in",
+            Self::NoBindLeft => "no-bind-left",
             Self::WrongCode => "wrong-code",
             Self::NoAuthenticator => "no-authenticator",
             Self::ReplayedCode => "replayed-code",
             Self::CodeInUse => "code-in-use",
             Self::WrongPassword => "wrong-password",
+            Self::RepeatedPassword => "repeated-password",
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed-out",
             Self::RuleNotMet => "rule-not-met",

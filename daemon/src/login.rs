@@ -14,7 +14,7 @@ use crate::dialogue::{Answers, Dialogue};
 use crate::directory::Account;
 use crate::grant::Grant;
 use crate::house::House;
-use crate::store::{Settled, Settlement};
+use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use std::time::Duration;
 use steps::{Typed, code_of, nobody, prove, refused};
@@ -31,6 +31,7 @@ const DECIDING: Duration = Duration::from_secs(15);
 struct Judged {
     decision: Decision,
     charge: Charge,
+    bind: Bind,
     account: Option<Account>,
     learn: Option<Prefix>,
     authtok: Option<AuthTok>,
@@ -96,15 +97,12 @@ async fn judge(
     let typed = Typed::sorted(answers, factors);
 
     let charge =
-        house.tarpit.charge(&tried, &account, typed.code).await.map_err(|why| refused(why, record))?;
+        house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
     let code = code_of(&charge, record);
     let (password, authtok) = typed.password.split(code.length);
-    let proved = match code.denial.filter(|_| factors.code) {
-        Some(reason) => Err(Decision::Deny(reason)),
-        None if factors.password => {
-            prove(house, id, &account, &password, tried.deadline, record).await.map(Some)
-        }
-        None => Ok(None),
+    let (proved, bind) = match code.denial.filter(|_| factors.code) {
+        Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
+        None => prove(house, &tried, &account, &password, factors, record).await,
     };
     let decision = match proved {
         Err(decision) => decision,
@@ -113,7 +111,7 @@ async fn judge(
     };
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);
-    Ok(Judged { decision, charge, account: Some(account), learn, authtok })
+    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok })
 }
 
 /// One durable transaction; only then may anybody hear of it.
@@ -124,16 +122,19 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
-        Decision::Deny(Reason::Abandoned) | Decision::Unavailable(_) => Settlement::Released,
+        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword) | Decision::Unavailable(_) => {
+            Settlement::Released
+        }
         Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
             Settlement::Released
         }
         Decision::Deny(_) => Settlement::Failed,
     };
-    let decision = match house.tarpit.settle(judged.charge, settlement, judged.account.as_ref()).await {
-        Ok(Settled::Done) => decision,
-        Ok(Settled::Conflict) => Decision::Deny(Reason::ReplayedCode),
-        Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
-    };
+    let decision =
+        match house.tarpit.settle(judged.charge, settlement, judged.bind, judged.account.as_ref()).await {
+            Ok(Settled::Done) => decision,
+            Ok(Settled::Conflict) => Decision::Deny(Reason::ReplayedCode),
+            Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
+        };
     (decision, judged.authtok)
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinlock_config::{Loaded, Problem, Problems};
-use twinlock_policy::lane::{LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, LaneLimits, LaneTime};
 use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
@@ -56,18 +56,27 @@ pub fn build(
     let key = config.store.key.read().map_err(|error| at("store.key", &error))?;
     let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
     let limits = LaneLimits::new(&config.tarpit);
+    let account_limits = AccountLimits::new(&config.tarpit, &settings.lockout);
     let wall = Clock::system(LaneTime::default()).now().wall;
     let boot = Boot::present();
-    let (store, resumed) = Store::open(&config.store.path, key, &config.totp, &limits, wall, boot.as_ref())
-        .map_err(|error| at("store.path", &error))?;
+    let (store, resumed) =
+        Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
+            .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time);
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
     if resumed.crashed_charges > 0 {
         auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
     }
-    let tarpit =
-        Tarpit::new(&config.tarpit, config.totp.window_steps, store.clone(), clock.clone(), &resumed);
+    let tarpit = Tarpit::new(
+        &config.tarpit,
+        account_limits,
+        config.totp.window_steps,
+        store.clone(),
+        clock.clone(),
+        &resumed,
+    )
+    .map_err(|error| at("tarpit", &error))?;
     let house = House {
         config_path: loaded.file().to_owned(),
         config,

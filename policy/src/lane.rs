@@ -6,7 +6,7 @@
 //! moment, so that a thousand parallel guesses reach the comparison as often as a thousand in a row.
 
 use std::time::Duration;
-use twinlock_config::{SourceLimit, TarpitSettings};
+use twinlock_config::{Lockout, SourceLimit, TarpitSettings};
 
 /// Milliseconds on the tarpit's own time line, which goes on where the store left it, never backwards, and is
 /// independent of the wall clock.
@@ -76,6 +76,44 @@ impl LaneLimits {
             Some(doublings) if doublings >= LONGEST_DOUBLING => self.cap,
             Some(doublings) => self.base.saturating_mul(1 << doublings).min(self.cap),
         }
+    }
+}
+
+/// Failures of an account without a success after which its unfamiliar lane takes only two codes (NIST SP 800-63B-4,
+/// 3.2.2: at most 100).
+pub const STUBBORN: u32 = 100;
+
+/// What bounds an account over all its lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Wrong codes in its own lanes together, within [`AccountLimits::code_within`], after which those that had one
+    /// take only two codes.
+    pub code_failures: u32,
+    /// See there.
+    pub code_within: Duration,
+    /// Failed binds at which the directory would lock the account, within [`AccountLimits::bind_within`].
+    pub lockout: u32,
+    /// See there.
+    pub bind_within: Duration,
+}
+
+impl AccountLimits {
+    /// From the configuration's values.
+    #[must_use]
+    pub fn new(settings: &TarpitSettings, lockout: &Lockout) -> Self {
+        Self {
+            code_failures: settings.code_budget.failures,
+            code_within: settings.code_budget.within.duration(),
+            lockout: lockout.failures,
+            bind_within: lockout.within.duration(),
+        }
+    }
+
+    /// Failed, unanswered and running binds that may stand at once: one less than the directory's limit, and one less
+    /// again where no code was proved, so that the last one is kept for a right code.
+    #[must_use]
+    pub const fn binds(&self, code_proved: bool) -> u32 {
+        self.lockout.saturating_sub(if code_proved { 1 } else { 2 })
     }
 }
 

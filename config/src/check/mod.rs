@@ -159,6 +159,18 @@ fn tarpit(checker: &mut Checker<'_>, config: &Config) {
     let second = Duration::from_secs(1);
     checker.within("tarpit.source_limit.within", tarpit.source_limit.within, second, month);
     checker.within("tarpit.source_limit.refuse", tarpit.source_limit.refuse, second, month);
+    if !(1..=1000).contains(&tarpit.code_budget.failures) {
+        checker.refuse("tarpit.code_budget.failures", "must be from 1 to 1000", None);
+    }
+    let (hour, year) = (Duration::from_secs(3600), Span::seconds(365 * 86_400));
+    checker.within("tarpit.code_budget.within", tarpit.code_budget.within, hour, year);
+    if !(1..=10_000).contains(&tarpit.hosts) {
+        checker.refuse(
+            "tarpit.hosts",
+            "must be from 1 to 10000",
+            "it is the number of hosts that share seeds but not a store; 1 where all share one",
+        );
+    }
     for (index, network) in tarpit.uncounted.iter().enumerate() {
         if network.net().prefix_len() == 0 {
             checker.refuse(

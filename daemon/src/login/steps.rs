@@ -2,15 +2,15 @@
 //! beyond the attempt's deadline.
 
 use super::Judged;
-use crate::attempt::{AttemptId, Deadline};
+use crate::attempt::Deadline;
 use crate::audit::{Proved, Record};
 use crate::decision::{Decision, Reason};
 use crate::dialogue::{Answers, Broken};
 use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
-use crate::store::{CodeOutcome, CodeTry};
-use crate::tarpit::{Charge, Refused, Try, WouldRefuse};
+use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
+use crate::tarpit::{Charge, Proofs, Refused, Try, WouldRefuse};
 use crate::totp::CodeProof;
 use twinlock_policy::{Factors, Plan, Questions, Username};
 use twinlock_protocol::{AuthTok, Secret};
@@ -39,28 +39,39 @@ pub(crate) async fn find(
     Ok(if poses { Err(Reason::PosesAsLocal) } else { Ok(account) })
 }
 
-/// One bind.
+/// The password, and what became of its bind: one at most. Where no code is asked, a password that was found wrong from
+/// here a moment ago is not bound again.
 pub(super) async fn prove(
     house: &House,
-    id: AttemptId,
+    tried: &Try<'_>,
     account: &Account,
     password: &Secret,
-    deadline: Deadline,
+    factors: Factors,
     record: &mut Record,
-) -> Result<PasswordProof, Decision> {
-    match house.directory.prove(id, account, password, deadline).await {
+) -> (Result<Option<PasswordProof>, Decision>, Bind) {
+    let source = tried.place.source();
+    if !factors.password {
+        return (Ok(None), Bind::NotSent);
+    }
+    if !factors.code && house.tarpit.is_repeated(account, source, password) {
+        record.password = Proved::Wrong;
+        return (Err(Decision::Deny(Reason::RepeatedPassword)), Bind::NotSent);
+    }
+    match house.directory.prove(tried.attempt, account, password, tried.deadline).await {
         Ok(PasswordOutcome::Right(proof)) => {
             record.password = Proved::Right;
-            Ok(proof)
+            (Ok(Some(proof)), Bind::Right)
         }
         Ok(PasswordOutcome::Wrong) => {
             record.password = Proved::Wrong;
-            Err(Decision::Deny(Reason::WrongPassword))
+            house.tarpit.note_wrong(account, source, password);
+            (Err(Decision::Deny(Reason::WrongPassword)), Bind::Wrong)
         }
-        Err(error) => match failed(&error, record) {
-            Ok(reason) => Err(Decision::Deny(reason)),
-            Err(decision) => Err(decision),
-        },
+        Err(error) => {
+            let sent = matches!(error, DirectoryError::Unavailable { bind_sent: true, .. });
+            let decision = failed(&error, record).map_or_else(|decision| decision, Decision::Deny);
+            (Err(decision), if sent { Bind::Unanswered } else { Bind::NotSent })
+        }
     }
 }
 
@@ -88,7 +99,7 @@ pub(super) async fn nobody(
         Ok(()) => Decision::Deny(reason),
         Err(_) => Decision::Unavailable(Reason::DirectoryUnavailable),
     };
-    Ok(Judged { decision, charge, account: None, learn: None, authtok: None })
+    Ok(Judged { decision, charge, bind: Bind::NotSent, account: None, learn: None, authtok: None })
 }
 
 fn failed(error: &DirectoryError, record: &mut Record) -> Result<Reason, Decision> {
@@ -113,39 +124,46 @@ pub(crate) fn allowed_factors(plan: &Plan) -> Result<Factors, Decision> {
 /// What was typed, sorted by what the plan needs.
 pub(super) struct Typed {
     pub(super) password: TypedPassword,
-    pub(super) code: CodeTry,
+    pub(super) proofs: Proofs,
 }
 
 /// What holds the password, and perhaps a code behind it.
 pub(super) struct TypedPassword {
     typed: Secret,
-    field: bool,
+    may_hold_code: bool,
 }
 
 impl Typed {
     /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
-    /// ends, and whoever learns there that it is right has spent it.
+    /// ends, and whoever learns there that it is right has spent it. Behind a password, two codes may stand for a lane
+    /// that takes nothing else.
     pub(super) fn sorted(answers: Answers, factors: Factors) -> Self {
-        let whole = |typed: Option<Secret>| TypedPassword { typed: typed.unwrap_or_default(), field: false };
-        match answers {
-            Answers::Field(typed) => {
-                Self { code: CodeTry::Field(typed.clone()), password: TypedPassword { typed, field: true } }
-            }
+        let bind = match (factors.password, factors.code) {
+            (true, true) => BindNeed::AfterCode,
+            (true, false) => BindNeed::Bare,
+            (false, true | false) => BindNeed::None,
+        };
+        let (typed, code) = match answers {
+            Answers::Field(typed) => (typed.clone(), CodeTry::Field(typed)),
             Answers::Separate { password, code } if factors.code => {
-                Self { password: whole(password), code: CodeTry::Code(code.unwrap_or_default()) }
+                (password.unwrap_or_default(), CodeTry::Code(code.unwrap_or_default()))
             }
-            Answers::Separate { password, code: _ } => {
-                Self { password: whole(password), code: CodeTry::NotAsked }
+            Answers::Separate { password: Some(password), code: _ } => {
+                (password.clone(), CodeTry::Behind(password))
             }
-            Answers::SshdMarker => Self { password: whole(None), code: CodeTry::NotAsked },
-        }
+            Answers::Separate { password: None, code: _ } | Answers::SshdMarker => {
+                (Secret::default(), CodeTry::NotAsked)
+            }
+        };
+        let may_hold_code = matches!(code, CodeTry::Field(_) | CodeTry::Behind(_));
+        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind } }
     }
 }
 
 impl TypedPassword {
     /// The password without the `code_length` bytes behind it, and where it lies among the answers.
     pub(super) fn split(self, code_length: usize) -> (Secret, Option<AuthTok>) {
-        let end = self.typed.len().saturating_sub(if self.field { code_length } else { 0 });
+        let end = self.typed.len().saturating_sub(if self.may_hold_code { code_length } else { 0 });
         let password = self.typed.expose().get(..end).map(Secret::copy_of).unwrap_or_default();
         let authtok = u16::try_from(end).ok().map(|length| AuthTok { answer: 0, length });
         (password, authtok)
@@ -157,7 +175,7 @@ pub(super) struct Code<'a> {
     pub(super) proof: Option<&'a CodeProof>,
     /// Why it is no proof, where it is none.
     pub(super) denial: Option<Reason>,
-    /// Bytes it takes at the end of a single field.
+    /// Its bytes at the end of what was typed.
     pub(super) length: usize,
 }
 
@@ -187,6 +205,19 @@ pub(super) fn refused(refused: Refused, record: &mut Record) -> Decision {
         Refused::LaneClosed(lane) => {
             record.lane = Some(lane.to_string());
             Decision::Deny(Reason::LaneClosed)
+        }
+        Refused::TwoCodesOnly(lane) => {
+            record.lane = Some(lane.to_string());
+            Decision::Deny(Reason::TwoCodesOnly)
+        }
+        Refused::NoWayIn(lane) => {
+            record.lane = Some(lane.to_string());
+            record.code = Proved::Wrong;
+            Decision::Deny(Reason::NoWayIn)
+        }
+        Refused::NoBindLeft(lane) => {
+            record.lane = Some(lane.to_string());
+            Decision::Deny(Reason::NoBindLeft)
         }
         Refused::Full => Decision::Deny(Reason::LaneFull),
         Refused::Store(error) => {

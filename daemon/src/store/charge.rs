@@ -1,16 +1,17 @@
 //! Charge first (DESIGN promise 3): one transaction takes a slot in the lane, compares the code and claims its step.
 //! A closed or full lane compares nothing and writes nothing.
 
+use super::account::{self, BindNeed, Left};
 use super::authenticators;
 use super::settle::{Ending, Orphan, Orphans};
 use super::writer::Room;
 use super::{StoreError, sql_int, uint};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
-use crate::totp::{self, Asked, Claim, CodeOutcome, CodePair, CodeProof, CodeTry};
+use crate::totp::{self, Asked, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement};
 use rusqlite::{OptionalExtension, params};
 use std::fmt;
-use twinlock_policy::lane::{Lane, LaneLimits, LaneTime, Opening};
+use twinlock_policy::lane::{AccountLimits, Lane, LaneLimits, LaneTime, Opening};
 use twinlock_policy::{AccountId, LaneKey, Username};
 
 /// Steps before the present one whose reservations are kept.
@@ -37,6 +38,12 @@ pub struct ChargeRequest {
     pub code: CodeTry,
     /// Steps accepted either side: 0 or 1.
     pub window_steps: u8,
+    /// What bounds the account over all its lanes.
+    pub account_limits: AccountLimits,
+    /// Whether the password will be bound.
+    pub bind: BindNeed,
+    /// Two codes may be compared although the lane takes nothing else: the caller has counted the try.
+    pub way_in: bool,
     /// Whether a closed or full lane refuses. If not, that it would have is told.
     pub enforce: bool,
 }
@@ -59,6 +66,13 @@ pub enum ChargeReply {
         /// When it opens.
         until: LaneTime,
     },
+    /// The lane takes only two consecutive codes; nothing was compared.
+    TwoCodesOnly,
+    /// The lane is closed or takes only two codes, and two codes were compared: they are none of this account that may
+    /// be used. Nothing was charged.
+    NoWayIn,
+    /// The account's binds are used up for now; nothing was charged.
+    NoBindLeft,
     /// All its slots are taken at this moment; nothing was compared.
     Full,
     /// A slot was taken and the code was compared.
@@ -73,6 +87,7 @@ pub struct Charge {
     account: AccountId,
     name: Username,
     limits: LaneLimits,
+    account_limits: AccountLimits,
     code: CodeOutcome,
     code_length: usize,
     observed: Option<Observed>,
@@ -120,6 +135,10 @@ impl Charge {
         &self.limits
     }
 
+    pub(super) const fn account_limits(&self) -> &AccountLimits {
+        &self.account_limits
+    }
+
     pub(super) const fn proof(&self) -> Option<&CodeProof> {
         match &self.code {
             CodeOutcome::Right(proof) => Some(proof),
@@ -150,7 +169,8 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if let Some(ending) = self.otherwise {
-            self.orphans.add(Orphan { attempt: self.attempt, limits: self.limits, ending });
+            let (attempt, limits, account_limits) = (self.attempt, self.limits, self.account_limits);
+            self.orphans.add(Orphan { attempt, limits, account_limits, ending });
         }
     }
 }
@@ -169,47 +189,53 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
     room.see(request.now.lane);
     let lane = request.lane.to_string();
     let mut observed = None;
-    let slots = match read_lane(room, &request.account, &lane)?.opening(&request.limits, request.now.lane) {
-        Opening::Closed { .. } if !request.enforce => {
+    let slots = match opening(room, &request, &lane)? {
+        Ok(slots) => Some(slots),
+        Err(_) if request.way_in => None,
+        Err(barred) if request.enforce => return Ok(barred),
+        Err(_) => {
             observed = Some(Observed::Closed);
-            u32::MAX
+            Some(u32::MAX)
         }
-        Opening::Closed { until } => return Ok(ChargeReply::Closed { until }),
-        Opening::Open { slots } => slots,
     };
-    let taken: u32 = room
-        .db
-        .prepare_cached("SELECT count(*) FROM charge WHERE account = ?1 AND lane = ?2")?
-        .query_row(params![request.account.as_str(), lane], |row| row.get(0))?;
-    if taken >= slots {
+    if let Some(slots) = slots
+        && taken(room, &request.account, &lane)? >= slots
+    {
         if request.enforce {
             return Ok(ChargeReply::Full);
         }
         observed = Some(Observed::Full);
     }
-    room.db.prepare_cached("INSERT INTO charge VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        request.attempt.number().cast_signed(),
-        request.account.as_str(),
-        lane,
-        sql_int(request.now.lane.0)
-    ])?;
-    let candidates = match &request.code {
-        CodeTry::NotAsked => Vec::new(),
-        CodeTry::Code(_) | CodeTry::Field(_) => authenticators::active(room, &request.account)?,
+    let (judgement, oldest) = judge(room, &request, slots.is_none())?;
+    let proved = matches!(judgement.outcome, CodeOutcome::Right(_));
+    if slots.is_none() && !proved {
+        return Ok(ChargeReply::NoWayIn);
+    }
+    let binds = match request.bind {
+        BindNeed::Bare => true,
+        BindNeed::AfterCode => proved,
+        BindNeed::None => false,
     };
-    let asked = Asked {
-        attempt: request.attempt,
-        account: &request.account,
-        pair: request.pair.as_ref(),
-        wall: request.now.wall,
-        window_steps: request.window_steps,
-    };
-    let judgement = totp::judge(&asked, &request.code, &candidates);
-    if let (CodeOutcome::Right(proof), Some(claim)) = (&judgement.outcome, judgement.claim) {
-        if let Some(used) = candidates.iter().find(|candidate| candidate.id == proof.authenticator()) {
-            let oldest = used.parameters.step_at(request.now.wall).0.saturating_sub(KEPT_STEPS);
-            forget_before(room, proof, oldest)?;
+    if binds {
+        let (limits, most) = (&request.account_limits, request.account_limits.binds(proved));
+        if !account::reserve_bind(room, request.attempt, &request.account, most, limits, request.now.lane)? {
+            return Ok(ChargeReply::NoBindLeft);
         }
+    }
+    let guess = matches!(judgement.outcome, CodeOutcome::Wrong) && request.bind != BindNeed::Bare;
+    room.db
+        .prepare_cached(
+            "INSERT INTO charge (attempt, account, lane, opened_at, guess) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            request.attempt.number().cast_signed(),
+            request.account.as_str(),
+            lane,
+            sql_int(request.now.lane.0),
+            guess
+        ])?;
+    if let (CodeOutcome::Right(proof), Some(claim)) = (&judgement.outcome, judgement.claim) {
+        forget_before(room, proof, oldest)?;
         write_claim(room, proof, claim, request.pair.as_ref())?;
     }
     Ok(ChargeReply::Charged(Charge {
@@ -217,6 +243,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         account: request.account,
         name: request.name,
         limits: request.limits,
+        account_limits: request.account_limits,
         code: judgement.outcome,
         code_length: judgement.code_length,
         observed,
@@ -224,6 +251,63 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),
     }))
+}
+
+/// How many guesses the lane lets through at once; or why it takes two codes at most.
+fn opening(room: &Room, request: &ChargeRequest, lane: &str) -> Result<Result<u32, ChargeReply>, StoreError> {
+    let now = request.now.lane;
+    let slots = match read_lane(room, &request.account, lane)?.opening(&request.limits, now) {
+        Opening::Closed { until } => return Ok(Err(ChargeReply::Closed { until })),
+        Opening::Open { slots } => slots,
+    };
+    // In a lane of its own, only wrong codes count against the account's budget, and none is asked there.
+    if request.lane != LaneKey::Unfamiliar && request.bind == BindNeed::Bare {
+        return Ok(Ok(slots));
+    }
+    Ok(match account::left(room, &request.account, &request.lane, &request.account_limits, now)? {
+        Left::All => Ok(slots),
+        Left::OneSlot => Ok(1),
+        Left::TwoCodes => Err(ChargeReply::TwoCodesOnly),
+    })
+}
+
+fn taken(room: &Room, account: &AccountId, lane: &str) -> Result<u32, StoreError> {
+    Ok(room
+        .db
+        .prepare_cached("SELECT count(*) FROM charge WHERE account = ?1 AND lane = ?2")?
+        .query_row(params![account.as_str(), lane], |row| row.get(0))?)
+}
+
+/// What the code is worth, and before which step reservations are forgotten.
+fn judge(room: &Room, request: &ChargeRequest, two_only: bool) -> Result<(Judgement, u64), StoreError> {
+    let candidates = match &request.code {
+        CodeTry::NotAsked => Vec::new(),
+        CodeTry::Behind(_) if !two_only => Vec::new(),
+        CodeTry::Code(_) | CodeTry::Field(_) | CodeTry::Behind(_) => {
+            authenticators::active(room, &request.account)?
+        }
+    };
+    let asked = Asked {
+        attempt: request.attempt,
+        account: &request.account,
+        pair: request.pair.as_ref(),
+        wall: request.now.wall,
+        window_steps: request.window_steps,
+        two_only,
+    };
+    let judgement = totp::judge(&asked, &request.code, &candidates);
+    let oldest = match &judgement.outcome {
+        CodeOutcome::Right(proof) => candidates
+            .iter()
+            .find(|candidate| candidate.id == proof.authenticator())
+            .map_or(0, |used| used.parameters.step_at(request.now.wall).0.saturating_sub(KEPT_STEPS)),
+        CodeOutcome::NotAsked
+        | CodeOutcome::NoAuthenticator
+        | CodeOutcome::Wrong
+        | CodeOutcome::Replay { .. }
+        | CodeOutcome::InUse => 0,
+    };
+    Ok((judgement, oldest))
 }
 
 /// A lane as it is kept; one without a row has had no failures.
@@ -262,14 +346,14 @@ fn write_claim(
                  WHERE authenticator = ?1 AND step = ?2 AND open_attempt IS NULL",
             )?
             .execute(params![id, step, attempt])?,
-        (Claim::Spend, None) => room
+        (Claim::Spend, _) => room
             .db
             .prepare_cached(
                 "UPDATE authenticator SET used_step = ?2 \
                  WHERE id = ?1 AND state = 'active' AND used_step < ?2",
             )?
             .execute(params![id, step])?,
-        (Claim::Reserve | Claim::Again, None) | (Claim::Spend, Some(_)) => 0,
+        (Claim::Reserve | Claim::Again, None) => 0,
     };
     if written == 1 { Ok(()) } else { Err(StoreError::Damaged("a step could not be claimed".into())) }
 }

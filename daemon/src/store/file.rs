@@ -20,7 +20,7 @@ const LAST_OF_THIS_MAJOR: i64 = 999;
 pub(super) const PRESENT_KEY: i64 = 1;
 
 /// Step n brings a file from schema n to n + 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE progress (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -84,6 +84,26 @@ CREATE TABLE known (
     last_used INTEGER NOT NULL,
     PRIMARY KEY (account, prefix)
 ) STRICT, WITHOUT ROWID;
+",
+    r"
+ALTER TABLE charge ADD COLUMN guess INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE account (
+    id TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE wrong_code (
+    account TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX wrong_code_account ON wrong_code (account, at);
+CREATE TABLE bind (
+    attempt INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'failed', 'unanswered'))
+) STRICT;
+CREATE INDEX bind_account ON bind (account);
 ",
     r"
 CREATE TABLE prefix_lane (

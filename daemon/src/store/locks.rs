@@ -2,7 +2,7 @@
 //! user unlock` do. Names are labels here, taken from wherever the account was last written down.
 
 use super::writer::Room;
-use super::{StoreError, lanes, sql_int, uint};
+use super::{StoreError, account as budgets, lanes, sql_int, uint};
 use crate::clock::Now;
 use rusqlite::{Row, params};
 use twinlock_policy::lane::{Lane, LaneLimits, LaneTime};
@@ -50,7 +50,8 @@ pub(super) fn closed(room: &Room, now: LaneTime, most: u32) -> Result<Vec<Closed
 }
 
 /// Opens every lane of an account and forgets its failures. Returns those that were closed or had failures that still
-/// counted. Slots that are taken at the moment stay taken.
+/// counted. Its code budget and its count of failures without a success begin anew. Slots that are taken at the moment
+/// stay taken, and so do the binds that the directory may have counted.
 pub(super) fn unlock(
     room: &mut Room,
     account: &AccountId,
@@ -60,5 +61,7 @@ pub(super) fn unlock(
     room.see(now.lane);
     let cleared = lanes(room, account, limits, now.lane)?;
     room.db.prepare_cached("DELETE FROM lane WHERE account = ?1")?.execute([account.as_str()])?;
+    room.db.prepare_cached("DELETE FROM wrong_code WHERE account = ?1")?.execute([account.as_str()])?;
+    budgets::forgive(room, account)?;
     Ok(cleared)
 }

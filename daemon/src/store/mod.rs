@@ -3,6 +3,7 @@
 //! One thread owns an SQLite file and commits in groups; the methods here send it work and wait until that is on
 //! disk. Whatever fails, the caller gets an error, and nobody may be let in on one.
 
+mod account;
 mod authenticators;
 mod charge;
 mod error;
@@ -18,6 +19,7 @@ mod tests;
 mod writer;
 
 pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
+pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use error::StoreError;
@@ -32,7 +34,7 @@ use rusqlite::params;
 use std::path::Path;
 use twinlock_config::TotpSettings;
 use twinlock_control::AuthenticatorReport;
-use twinlock_policy::lane::{Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
+use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
 use twinlock_policy::{AccountId, LaneKey, Prefix, Username};
 use twinlock_protocol::Secret;
 use writer::{Room, Writer};
@@ -78,6 +80,7 @@ impl Store {
         key: SealKey,
         totp: &TotpSettings,
         limits: &LaneLimits,
+        account_limits: &AccountLimits,
         wall: WallTime,
         boot: Option<&Boot>,
     ) -> Result<(Self, Resumed), StoreError> {
@@ -94,7 +97,7 @@ impl Store {
         };
         let (crashed_charges, _) = room.transaction(|room| {
             resume::time_line(room, boot)?;
-            settle::crashed(room, limits)
+            settle::crashed(room, limits, account_limits)
         })?;
         let resumed = Resumed {
             lane_time: room.highest,
@@ -122,6 +125,7 @@ impl Store {
         &self,
         mut charge: Charge,
         settlement: Settlement,
+        bind: Bind,
         now: Now,
         jitter: Jitter,
     ) -> Result<Settled, StoreError> {
@@ -131,7 +135,7 @@ impl Store {
         });
         let (settled, charge) = self
             .0
-            .call(move |room| Ok((settle::settle(room, &charge, settlement, now, jitter)?, charge)))
+            .call(move |room| Ok((settle::settle(room, &charge, settlement, bind, now, jitter)?, charge)))
             .await?;
         charge.done();
         Ok(settled)

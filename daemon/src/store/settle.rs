@@ -1,6 +1,7 @@
 //! How a charge ends: one transaction gives the slot back, spends or frees the step, counts the failure, learns the
 //! place. It is on disk before anyone hears the verdict.
 
+use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
 use super::{StoreError, known, sql_int};
@@ -8,7 +9,7 @@ use crate::attempt::AttemptId;
 use crate::clock::Now;
 use rusqlite::{OptionalExtension, params};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use twinlock_policy::lane::{Jitter, LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, Jitter, LaneLimits, LaneTime};
 use twinlock_policy::{AccountId, Prefix};
 
 /// How an attempt went.
@@ -47,6 +48,7 @@ pub(super) enum Ending {
 pub(super) struct Orphan {
     pub(super) attempt: AttemptId,
     pub(super) limits: LaneLimits,
+    pub(super) account_limits: AccountLimits,
     pub(super) ending: Ending,
 }
 
@@ -77,6 +79,7 @@ pub(super) fn settle(
     room: &mut Room,
     charge: &Charge,
     settlement: Settlement,
+    bind: Bind,
     now: Now,
     jitter: Jitter,
 ) -> Result<Settled, StoreError> {
@@ -85,10 +88,12 @@ pub(super) fn settle(
         Settlement::Failed => Ending::Failed,
         Settlement::Granted { .. } | Settlement::Released => Ending::Released,
     };
-    if !end(room, charge.attempt(), ending, charge.limits(), now.lane, jitter)? {
+    let end = End { attempt: charge.attempt(), ending, bind, time: now.lane, jitter };
+    if !end.write(room, charge.limits(), charge.account_limits())? {
         return Ok(Settled::Conflict);
     }
     let Settlement::Granted { learn } = settlement else { return Ok(Settled::Done) };
+    account::forgive(room, charge.account())?;
     if !spend(room, charge, now)? {
         return Ok(Settled::Conflict);
     }
@@ -100,12 +105,18 @@ pub(super) fn settle(
 
 /// Settles a charge that nobody else will. One that never reached the disk, or was settled after all, is left alone.
 pub(super) fn adopt(room: &mut Room, orphan: &Orphan) -> Result<(), StoreError> {
-    let time = room.highest;
-    end(room, orphan.attempt, orphan.ending, &orphan.limits, time, Jitter(0)).map(drop)
+    let (attempt, ending, time) = (orphan.attempt, orphan.ending, room.highest);
+    // Nobody knows any more whether its bind was sent.
+    let end = End { attempt, ending, bind: Bind::Unanswered, time, jitter: Jitter(0) };
+    end.write(room, &orphan.limits, &orphan.account_limits).map(drop)
 }
 
 /// Settles as failures what was open when the daemon ended. Tells how many there were.
-pub(super) fn crashed(room: &mut Room, limits: &LaneLimits) -> Result<u64, StoreError> {
+pub(super) fn crashed(
+    room: &mut Room,
+    limits: &LaneLimits,
+    account_limits: &AccountLimits,
+) -> Result<u64, StoreError> {
     let open: Vec<i64> = room
         .db
         .prepare("SELECT attempt FROM charge ORDER BY opened_at")?
@@ -113,36 +124,58 @@ pub(super) fn crashed(room: &mut Room, limits: &LaneLimits) -> Result<u64, Store
         .collect::<Result<_, _>>()?;
     for attempt in &open {
         let attempt = AttemptId::from_number(attempt.cast_unsigned());
-        adopt(room, &Orphan { attempt, limits: *limits, ending: Ending::Failed })?;
+        let (limits, account_limits) = (*limits, *account_limits);
+        adopt(room, &Orphan { attempt, limits, account_limits, ending: Ending::Failed })?;
     }
     Ok(u64::try_from(open.len()).unwrap_or(u64::MAX))
 }
 
-/// Gives the slot back. `false` if there is none.
-fn end(
-    room: &Room,
+/// What is written when a charge ends.
+struct End {
     attempt: AttemptId,
     ending: Ending,
-    limits: &LaneLimits,
+    bind: Bind,
     time: LaneTime,
     jitter: Jitter,
-) -> Result<bool, StoreError> {
-    let attempt = attempt.number().cast_signed();
-    let slot: Option<(String, String)> = room
-        .db
-        .prepare_cached("DELETE FROM charge WHERE attempt = ?1 RETURNING account, lane")?
-        .query_row([attempt], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((account, lane)) = slot else { return Ok(false) };
-    let given_back = i64::from(ending == Ending::Released);
-    room.db
-        .prepare_cached(
-            "UPDATE reservation SET open_attempt = NULL, tries = tries - ?2 WHERE open_attempt = ?1",
-        )?
-        .execute([attempt, given_back])?;
-    if ending == Ending::Failed {
-        let account = AccountId::new(account);
-        let failed = read_lane(room, &account, &lane)?.failed(limits, time, jitter);
+}
+
+impl End {
+    /// Gives the slot back, and counts what is to be counted. `false` if there is no slot.
+    fn write(
+        &self,
+        room: &Room,
+        limits: &LaneLimits,
+        account_limits: &AccountLimits,
+    ) -> Result<bool, StoreError> {
+        let attempt = self.attempt.number().cast_signed();
+        let slot: Option<(String, String, bool)> = room
+            .db
+            .prepare_cached("DELETE FROM charge WHERE attempt = ?1 RETURNING account, lane, guess")?
+            .query_row([attempt], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((account, lane, guess)) = slot else { return Ok(false) };
+        let given_back = i64::from(self.ending == Ending::Released);
+        room.db
+            .prepare_cached(
+                "UPDATE reservation SET open_attempt = NULL, tries = tries - ?2 WHERE open_attempt = ?1",
+            )?
+            .execute([attempt, given_back])?;
+        account::settle_bind(room, self.attempt, &account, self.bind, self.time)?;
+        if self.ending == Ending::Failed {
+            self.count(room, &AccountId::new(account.as_str()), &lane, limits)?;
+            account::failed(room, &account, &lane, guess, account_limits, self.time)?;
+        }
+        Ok(true)
+    }
+
+    fn count(
+        &self,
+        room: &Room,
+        account: &AccountId,
+        lane: &str,
+        limits: &LaneLimits,
+    ) -> Result<(), StoreError> {
+        let failed = read_lane(room, account, lane)?.failed(limits, self.time, self.jitter);
         room.db
             .prepare_cached(
                 "INSERT INTO lane VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, lane) DO UPDATE SET \
@@ -156,8 +189,8 @@ fn end(
                 sql_int(failed.settled_at.0),
                 sql_int(failed.not_before.0)
             ])?;
+        Ok(())
     }
-    Ok(true)
 }
 
 /// Spends the step of a right code, and with it every older one. `false` if another attempt has spent it, or if the

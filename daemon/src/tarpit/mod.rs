@@ -4,25 +4,30 @@
 
 mod held;
 mod prefix;
+mod repeats;
+mod way_in;
 
 use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, ChargeReply, ChargeRequest, CodePair, CodeTry, Observed, Resumed, Settled, Settlement, Store,
-    StoreError,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Observed, Resumed, Settled,
+    Settlement, Store, StoreError,
 };
 use held::Held;
 pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
+use repeats::Repeats;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use twinlock_config::{Day, TarpitSettings};
-use twinlock_policy::lane::{Jitter, Lane, LaneLimits};
-use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Stand, Username};
+use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits};
+use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Source, Stand, Username};
+use twinlock_protocol::Secret;
+use way_in::Ways;
 
 /// How long a call waits for a slot at most.
 const HOLD: Duration = Duration::from_secs(2);
@@ -44,6 +49,12 @@ pub enum Refused {
     PrefixClosed,
     /// The account lane is closed.
     LaneClosed(LaneKey),
+    /// The account lane takes only two consecutive codes.
+    TwoCodesOnly(LaneKey),
+    /// Two codes were tried where nothing else is taken, and are none.
+    NoWayIn(LaneKey),
+    /// The directory may be asked no more for now: its own lock-out is near.
+    NoBindLeft(LaneKey),
     /// Every slot of a lane stayed taken.
     Full,
     /// The store did not answer.
@@ -102,9 +113,20 @@ pub struct Try<'a> {
     pub deadline: Deadline,
 }
 
+/// What is compared and asked of the directory under a charge.
+pub struct Proofs {
+    /// What was typed where a code may stand.
+    pub code: CodeTry,
+    /// Whether the password will be bound.
+    pub bind: BindNeed,
+}
+
 /// The tarpit.
 pub struct Tarpit {
     limits: LaneLimits,
+    account_limits: AccountLimits,
+    ways: Ways,
+    repeats: Repeats,
     window_steps: u8,
     observe_until: Option<Day>,
     prefixes: Prefixes,
@@ -133,22 +155,28 @@ impl Known {
 
 impl Tarpit {
     /// With the known pairs and the prefix lanes that the store remembers.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The operating system has no random numbers to give.
     pub fn new(
         settings: &TarpitSettings,
+        account_limits: AccountLimits,
         window_steps: u8,
         store: Store,
         clock: Clock,
         resumed: &Resumed,
-    ) -> Self {
+    ) -> Result<Self, getrandom::Error> {
         let mut known = Known::default();
         for pair in &resumed.known_pairs {
             known.learn(&pair.account, &pair.name, pair.prefix);
         }
         let prefixes = Prefixes::new(&settings.source_limit, prefix::CAPACITY);
         prefixes.restore(&resumed.prefix_lanes, clock.now().lane);
-        Self {
+        Ok(Self {
             limits: LaneLimits::new(settings),
+            account_limits,
+            ways: Ways::new(way_in::CAPACITY),
+            repeats: Repeats::new()?,
             window_steps,
             observe_until: settings.observe_until,
             prefixes,
@@ -158,7 +186,7 @@ impl Tarpit {
             held: Held::new(),
             freed: Arc::new(Notify::new()),
             writing: Mutex::new(()),
-        }
+        })
     }
 
     /// The account lanes' limits.
@@ -242,7 +270,12 @@ impl Tarpit {
     ///
     /// # Errors
     /// [`Refused`]: then nothing was compared, and nothing is counted.
-    pub async fn charge(&self, tried: &Try<'_>, account: &Account, code: CodeTry) -> Result<Charge, Refused> {
+    pub async fn charge(
+        &self,
+        tried: &Try<'_>,
+        account: &Account,
+        proofs: Proofs,
+    ) -> Result<Charge, Refused> {
         let known = tried.place.earnable_prefix().is_some_and(|prefix| {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known.by_account.contains(&(account.id.clone(), prefix))
@@ -259,11 +292,24 @@ impl Tarpit {
                 .place
                 .can_hold_a_reservation()
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
-            code,
+            code: proofs.code,
             window_steps: self.window_steps,
             enforce: self.enforces(),
+            account_limits: self.account_limits,
+            bind: proofs.bind,
+            way_in: false,
         };
-        self.wait_for_slots(tried, stand.prefixes, Some(request)).await
+        let may_be_two_codes = request.code.may_be_two_codes();
+        match self.wait_for_slots(tried, stand.prefixes, Some(&request)).await {
+            Err(barred @ (Refused::LaneClosed(_) | Refused::TwoCodesOnly(_))) if may_be_two_codes => {
+                if !self.ways.try_one(&account.id, tried.place.source(), self.clock.now().lane) {
+                    return Err(barred);
+                }
+                self.wait_for_slots(tried, stand.prefixes, Some(&ChargeRequest { way_in: true, ..request }))
+                    .await
+            }
+            decided => decided,
+        }
     }
 
     /// The same for a name that does not exist: it stands in prefix lanes only.
@@ -278,7 +324,7 @@ impl Tarpit {
         &self,
         tried: &Try<'_>,
         prefixes: Option<IpAddr>,
-        request: Option<ChargeRequest>,
+        request: Option<&ChargeRequest>,
     ) -> Result<Charge, Refused> {
         let deadline = tried.deadline.at_most(HOLD);
         let mut permit = None;
@@ -287,7 +333,7 @@ impl Tarpit {
             tokio::pin!(freed);
             // Registered before the look, so that a slot freed in between is not missed.
             freed.as_mut().enable();
-            match self.take_slots(prefixes, request.as_ref()).await {
+            match self.take_slots(prefixes, request).await {
                 Err(Refused::Full) if tried.hold => {}
                 decided => return decided,
             }
@@ -320,11 +366,25 @@ impl Tarpit {
                 return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes });
             }
             Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed(request.lane.clone()),
+            Ok(ChargeReply::TwoCodesOnly) => Refused::TwoCodesOnly(request.lane.clone()),
+            Ok(ChargeReply::NoWayIn) => Refused::NoWayIn(request.lane.clone()),
+            Ok(ChargeReply::NoBindLeft) => Refused::NoBindLeft(request.lane.clone()),
             Ok(ChargeReply::Full) => Refused::Full,
             Err(error) => Refused::Store(error),
         };
         prefixes.settle(false, now.lane, NO_JITTER);
         Err(refused)
+    }
+
+    /// Whether this password was found wrong for the account, from the same prefix, within the last ten minutes.
+    #[must_use]
+    pub fn is_repeated(&self, account: &Account, source: &Source, password: &Secret) -> bool {
+        self.repeats.knows(&account.id, source, password)
+    }
+
+    /// Remembers a password that the directory has just found wrong, as a keyed hash.
+    pub fn note_wrong(&self, account: &Account, source: &Source, password: &Secret) {
+        self.repeats.remember(&account.id, source, password);
     }
 
     /// Gives the slots back; durable when it returns, and so is the closing of a prefix lane.
@@ -335,6 +395,7 @@ impl Tarpit {
         &self,
         charge: Charge,
         settlement: Settlement,
+        bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
         let now = self.clock.now();
@@ -347,7 +408,7 @@ impl Tarpit {
         let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
-            Some((_, charge)) => self.store.settle(charge, settlement, now, jitter).await,
+            Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

@@ -139,11 +139,49 @@ impl Parameters {
     /// compared, each in constant time. A code is exactly the ASCII digits.
     #[must_use]
     pub fn matching(&self, seed: &Seed, code: &[u8], wall: WallTime, window_steps: u8) -> Vec<Step> {
-        if code.len() != usize::from(self.digits) || !code.iter().all(u8::is_ascii_digit) {
+        let (now, window) = (self.step_at(wall).0, u64::from(window_steps));
+        let Some(codes) = self.codes(seed) else { return Vec::new() };
+        (now.saturating_sub(window)..=now.saturating_add(window))
+            .rev()
+            .filter(|step| self.is_code_of(&codes, code, *step))
+            .map(Step)
+            .collect()
+    }
+
+    /// The steps, newest first, of which the second half of `typed` is the code, while the first half is that of the
+    /// step before. Both lie within `window_steps` either side of `wall`, and one step more to the past.
+    #[must_use]
+    pub fn matching_two(&self, seed: &Seed, typed: &[u8], wall: WallTime, window_steps: u8) -> Vec<Step> {
+        let (now, window) = (self.step_at(wall).0, u64::from(window_steps));
+        let (Some(codes), Some((first, second))) =
+            (self.codes(seed), typed.split_at_checked(typed.len() / 2))
+        else {
             return Vec::new();
+        };
+        (now.saturating_sub(window)..=now.saturating_add(window))
+            .rev()
+            .filter(|step| {
+                let earlier =
+                    step.checked_sub(1).is_some_and(|before| self.is_code_of(&codes, first, before));
+                // Both are compared, whatever the first says.
+                earlier & self.is_code_of(&codes, second, *step)
+            })
+            .map(Step)
+            .collect()
+    }
+
+    fn is_code_of(&self, codes: &totp_rs::Totp, code: &[u8], step: u64) -> bool {
+        if code.len() != usize::from(self.digits) || !code.iter().all(u8::is_ascii_digit) {
+            return false;
         }
-        let Ok(code) = std::str::from_utf8(code) else { return Vec::new() };
-        let built = totp_rs::Builder::new()
+        let (Ok(code), Some(time)) = (std::str::from_utf8(code), step.checked_mul(self.step_s)) else {
+            return false;
+        };
+        codes.check(code, time).is_some()
+    }
+
+    fn codes(&self, seed: &Seed) -> Option<totp_rs::Totp> {
+        totp_rs::Builder::new()
             .with_algorithm(match self.algorithm {
                 TotpAlgorithm::Sha1 => totp_rs::Algorithm::SHA1,
                 TotpAlgorithm::Sha256 => totp_rs::Algorithm::SHA256,
@@ -153,16 +191,8 @@ impl Parameters {
             .with_step_duration(self.step_s)
             .with_skew(0)
             .with_secret(seed.to_library())
-            .build();
-        let Ok(codes) = built else { return Vec::new() };
-        let (now, window) = (self.step_at(wall).0, u64::from(window_steps));
-        (now.saturating_sub(window)..=now.saturating_add(window))
-            .rev()
-            .filter(|step| {
-                step.checked_mul(self.step_s).is_some_and(|time| codes.check(code, time).is_some())
-            })
-            .map(Step)
-            .collect()
+            .build()
+            .ok()
     }
 }
 

@@ -30,7 +30,27 @@ pub enum CodeTry {
     Code(Secret),
     /// The answer to a single question: password followed by the code.
     Field(Secret),
+    /// A password, where no code was asked: two codes may stand behind it, which are looked at only where the lane
+    /// takes nothing else.
+    Behind(Secret),
 }
+
+impl CodeTry {
+    /// Whether what was typed could end in two codes of six digits or more: told from its form alone.
+    #[must_use]
+    pub fn may_be_two_codes(&self) -> bool {
+        let digits =
+            |typed: &Secret| typed.expose().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        match self {
+            Self::NotAsked => false,
+            Self::Code(code) => digits(code) >= TWO_SHORTEST && digits(code) == code.len(),
+            Self::Field(field) | Self::Behind(field) => digits(field) >= TWO_SHORTEST,
+        }
+    }
+}
+
+/// Digits of the two shortest codes typed as one.
+const TWO_SHORTEST: usize = 12;
 
 /// What became of the code.
 #[derive(Debug)]
@@ -101,6 +121,8 @@ pub struct Asked<'a> {
     pub wall: WallTime,
     /// Steps accepted either side.
     pub window_steps: u8,
+    /// Only two consecutive codes count.
+    pub two_only: bool,
 }
 
 /// An active authenticator with what was done with its steps.
@@ -168,29 +190,46 @@ enum Standing {
     Usable(Claim),
 }
 
+/// How a run of digits is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    One,
+    Two,
+}
+
 /// Judges what was typed against the account's active authenticators.
 ///
-/// A single field is read from the right, longest code first, only in lengths the account has; the first suffix that
-/// is a code of the account, a used one too, ends the password.
+/// A single field is read from the right, longest first (two codes, then one, by digits), only in lengths the account
+/// has; the first suffix that is a code of the account, a used one too, ends the password. Two consecutive unused codes
+/// of one authenticator count in every lane; both are spent.
 pub fn judge(asked: &Asked<'_>, typed: &CodeTry, candidates: &[Candidate]) -> Judgement {
     let (typed, field) = match typed {
         CodeTry::NotAsked => return Judgement::without_code(CodeOutcome::NotAsked),
+        CodeTry::Behind(_) if !asked.two_only => return Judgement::without_code(CodeOutcome::NotAsked),
         CodeTry::Code(code) => (code.expose(), false),
-        CodeTry::Field(field) => (field.expose(), true),
+        CodeTry::Field(field) | CodeTry::Behind(field) => (field.expose(), true),
     };
     if candidates.is_empty() {
         return Judgement::without_code(CodeOutcome::NoAuthenticator);
     }
-    let mut lengths: Vec<usize> = candidates.iter().map(|c| usize::from(c.parameters.digits())).collect();
-    lengths.sort_unstable_by_key(|length| Reverse(*length));
-    lengths.dedup();
-    for length in lengths {
+    for (length, reading) in readings(candidates, asked.two_only) {
         let start = typed.len().checked_sub(length).filter(|start| field || *start == 0);
         let Some(code) = start.and_then(|start| typed.get(start..)) else { continue };
-        let Some((authenticator, step, standing)) = best(asked, code, candidates) else { continue };
+        let Some((authenticator, step, standing)) = best(asked, code, reading, candidates) else { continue };
         return found(asked, authenticator, step, standing, length);
     }
     Judgement::without_code(CodeOutcome::Wrong)
+}
+
+fn readings(candidates: &[Candidate], two_only: bool) -> Vec<(usize, Reading)> {
+    let digits = candidates.iter().map(|candidate| usize::from(candidate.parameters.digits()));
+    let mut readings: Vec<(usize, Reading)> = digits
+        .flat_map(|digits| [(2 * digits, Reading::Two), (digits, Reading::One)])
+        .filter(|(_, reading)| !two_only || *reading == Reading::Two)
+        .collect();
+    readings.sort_unstable_by_key(|(length, _)| Reverse(*length));
+    readings.dedup();
+    readings
 }
 
 /// Of all that `code` can mean, the one that serves its owner best. Within one authenticator the worst standing
@@ -198,19 +237,37 @@ pub fn judge(asked: &Asked<'_>, typed: &CodeTry, candidates: &[Candidate]) -> Ju
 fn best(
     asked: &Asked<'_>,
     code: &[u8],
+    reading: Reading,
     candidates: &[Candidate],
 ) -> Option<(AuthenticatorId, Step, Standing)> {
+    let steps = |candidate: &Candidate| {
+        let (parameters, seed) = (&candidate.parameters, &candidate.seed);
+        match reading {
+            Reading::One => parameters.matching(seed, code, asked.wall, asked.window_steps),
+            Reading::Two => parameters.matching_two(seed, code, asked.wall, asked.window_steps),
+        }
+    };
     candidates
         .iter()
         .filter_map(|candidate| {
-            candidate
-                .parameters
-                .matching(&candidate.seed, code, asked.wall, asked.window_steps)
+            steps(candidate)
                 .into_iter()
-                .map(|step| (candidate.id, step, standing(candidate, step, asked.pair)))
+                .map(|step| (candidate.id, step, standing_of(candidate, step, reading, asked.pair)))
                 .min_by_key(|(_, step, standing)| (*standing, Reverse(*step)))
         })
         .max_by_key(|(_, _, standing)| *standing)
+}
+
+/// Two codes must both be unused, and the first use spends them.
+fn standing_of(candidate: &Candidate, step: Step, reading: Reading, pair: Option<&CodePair>) -> Standing {
+    let later = standing(candidate, step, pair);
+    if reading == Reading::One {
+        return later;
+    }
+    match later.min(standing(candidate, Step(step.0.saturating_sub(1)), pair)) {
+        Standing::Usable(_) => Standing::Usable(Claim::Spend),
+        barred @ (Standing::Used { .. } | Standing::Open) => barred,
+    }
 }
 
 fn standing(candidate: &Candidate, step: Step, pair: Option<&CodePair>) -> Standing {
@@ -270,6 +327,7 @@ mod tests {
             pair: None,
             wall: WallTime(wall),
             window_steps: 1,
+            two_only: false,
         };
         judge(&asked, typed, candidates)
     }

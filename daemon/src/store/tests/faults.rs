@@ -14,7 +14,15 @@ async fn a_wrong_key_is_noticed_when_the_store_is_opened() {
     bench.store.close().await;
     let other = SealKey::from_hex("fedcba9876543210".repeat(4).as_bytes()).unwrap();
     let db = bench.folder.db();
-    let text = problem(Store::open(&db, other, &TotpSettings::default(), &bench.limits, WallTime(1), None));
+    let text = problem(Store::open(
+        &db,
+        other,
+        &TotpSettings::default(),
+        &bench.limits,
+        &account_limits(),
+        WallTime(1),
+        None,
+    ));
     assert!(text.contains("the seal key is not the one this store was made with"), "{text}");
     assert!(text.starts_with(db.to_str().unwrap()), "{text}");
 }
@@ -52,7 +60,15 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn a_missing_folder_is_named_with_the_remedy() {
     let nowhere = std::path::Path::new("/nonexistent/twinlock/state.db");
-    let text = problem(Store::open(nowhere, key(), &TotpSettings::default(), &limits(3), WallTime(1), None));
+    let text = problem(Store::open(
+        nowhere,
+        key(),
+        &TotpSettings::default(),
+        &limits(3),
+        &account_limits(),
+        WallTime(1),
+        None,
+    ));
     assert!(text.contains("/nonexistent/twinlock") && text.contains("make it"), "{text}");
 }
 
@@ -72,7 +88,7 @@ async fn a_commit_that_fails_grants_nobody_and_the_slot_comes_back() {
         std::thread::sleep(Duration::from_millis(200));
         Ok(())
     });
-    let granted = bench.store.settle(charge, Settlement::Granted { learn: None }, now, CALM);
+    let granted = bench.store.settle(charge, Settlement::Granted { learn: None }, Bind::NotSent, now, CALM);
     let broken = bench.sql("INSERT INTO child VALUES (1)");
     let (_, granted, broken) = tokio::join!(hold, granted, broken);
     assert!(matches!(granted, Err(StoreError::Database(_))), "{granted:?}");

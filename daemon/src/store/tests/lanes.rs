@@ -13,8 +13,14 @@ async fn guess(bench: &Bench) -> bool {
             Ok(ChargeReply::Charged(charge)) => {
                 assert!(matches!(charge.code(), CodeOutcome::Wrong));
                 // Busy or not, the store counts it.
-                let _ = bench.store.settle(charge, Settlement::Failed, bench.clock.now(), CALM).await;
+                let _ = bench
+                    .store
+                    .settle(charge, Settlement::Failed, Bind::NotSent, bench.clock.now(), CALM)
+                    .await;
                 return true;
+            }
+            Ok(other @ (ChargeReply::TwoCodesOnly | ChargeReply::NoWayIn | ChargeReply::NoBindLeft)) => {
+                panic!("{other:?}")
             }
             Err(error) => panic!("{error}"),
         }
@@ -203,6 +209,11 @@ async fn answers(schedule: &[(bool, Move)], played: impl Fn(bool) -> bool) -> Ve
                         }
                         ChargeReply::Full => "full".to_owned(),
                         ChargeReply::Closed { until } => format!("closed until {until:?}"),
+                        other @ (ChargeReply::TwoCodesOnly
+                        | ChargeReply::NoWayIn
+                        | ChargeReply::NoBindLeft) => {
+                            panic!("{other:?}")
+                        }
                     }
                 }
                 Move::Settle(settlement) => match held.pop() {

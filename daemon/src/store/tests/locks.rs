@@ -109,3 +109,44 @@ async fn after_a_boot_the_time_line_goes_on_from_what_was_written_and_never_back
     assert_eq!(run(&folder, "second", 10_000, 0).await, 95_000, "a boot that is younger than it was");
     assert_eq!(run(&folder, "first", 9_000_000, 0).await, 95_000, "a boot that is not the last one");
 }
+
+/// Promise 5: after a hundred failures the unfamiliar lane takes two codes only, until a success or an unlocking.
+#[tokio::test]
+async fn unlocking_forgets_failures_without_a_success_and_wrong_codes_but_no_binds() {
+    let bench = Bench::with_phone(3).await;
+    let office = LaneKey::Network(twinlock_policy::LocationName::new("office"));
+    let reply = async |lane: &LaneKey, bind| {
+        let code = CodeTry::Code(Secret::copy_of(b"000000"));
+        let request = ChargeRequest { lane: lane.clone(), bind, ..bench.request(at_home(), code) };
+        bench.store.charge(request).await.unwrap()
+    };
+    let barred = async || {
+        let mut barred = 0;
+        for lane in [&LaneKey::Unfamiliar, &office] {
+            match reply(lane, BindNeed::AfterCode).await {
+                ChargeReply::TwoCodesOnly => barred += 1,
+                other => assert_eq!(bench.settle(charged(other), Settlement::Released).await, Settled::Done),
+            }
+        }
+        barred
+    };
+    bench.sql("INSERT INTO account VALUES ('main:alice', 100)").await.unwrap();
+    bench
+        .sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) \
+             INSERT INTO wrong_code SELECT 'main:alice', 'in office', 1 FROM n",
+        )
+        .await
+        .unwrap();
+    bench
+        .sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
+             INSERT INTO bind SELECT i, 'main:alice', 1, 'failed' FROM n",
+        )
+        .await
+        .unwrap();
+    assert_eq!(barred().await, 2);
+    let _ = bench.store.unlock(&alice(), bench.limits, bench.clock.now()).await.unwrap();
+    assert_eq!(barred().await, 0);
+    assert!(matches!(reply(&LaneKey::Unfamiliar, BindNeed::Bare).await, ChargeReply::NoBindLeft));
+}

@@ -1,6 +1,7 @@
 //! The store on a real file. What the tests share: a folder that goes away, one account with a phone, and a clock
 //! that stands still.
 
+mod account;
 mod authenticators;
 mod codes;
 mod faults;
@@ -14,7 +15,7 @@ use crate::totp::{Label, Seed};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use twinlock_config::TarpitSettings;
+use twinlock_config::{Lockout, TarpitSettings};
 use twinlock_policy::{Service, Source};
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -58,6 +59,10 @@ fn limits(free: u32) -> LaneLimits {
     LaneLimits::new(&TarpitSettings { free, ..TarpitSettings::default() })
 }
 
+fn account_limits() -> AccountLimits {
+    AccountLimits::new(&TarpitSettings::default(), &Lockout::default())
+}
+
 fn alice() -> AccountId {
     AccountId::new("main:alice")
 }
@@ -99,7 +104,8 @@ fn open_on(
     limits: &LaneLimits,
     boot: Option<&Boot>,
 ) -> Result<(Store, Resumed), StoreError> {
-    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, clock.now().wall, boot)
+    let wall = clock.now().wall;
+    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, &account_limits(), wall, boot)
 }
 
 impl Bench {
@@ -144,6 +150,9 @@ impl Bench {
             code,
             window_steps: 1,
             enforce: true,
+            account_limits: account_limits(),
+            bind: BindNeed::None,
+            way_in: false,
         }
     }
 
@@ -161,7 +170,7 @@ impl Bench {
     }
 
     async fn settle(&self, charge: Charge, settlement: Settlement) -> Settled {
-        self.store.settle(charge, settlement, self.clock.now(), CALM).await.unwrap()
+        self.store.settle(charge, settlement, Bind::NotSent, self.clock.now(), CALM).await.unwrap()
     }
 
     async fn grant(&self, charge: Charge) -> Settled {
@@ -181,7 +190,11 @@ impl Bench {
 fn charged(reply: ChargeReply) -> Charge {
     match reply {
         ChargeReply::Charged(charge) => charge,
-        ChargeReply::Closed { .. } | ChargeReply::Full => panic!("not charged: {reply:?}"),
+        ChargeReply::Closed { .. }
+        | ChargeReply::Full
+        | ChargeReply::TwoCodesOnly
+        | ChargeReply::NoWayIn
+        | ChargeReply::NoBindLeft => panic!("not charged: {reply:?}"),
     }
 }
 

@@ -1,0 +1,122 @@
+//! The tarpit on real parts: strangers guess, the owner gets in, the directory's own lock-out is never reached.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use support::pam::Code;
+use support::site::{Phone, RULES, Site, field, step_now};
+use support::slapd::{PEOPLE, Slapd};
+
+const NEW_PLACE: &str = "198.51.100.200";
+
+fn scene(rules: &str) -> (Slapd, Site) {
+    let slapd = Slapd::start();
+    let site = Site::start(&slapd.settings("ldaps", &[slapd.ldaps_url()]), rules);
+    (slapd, site)
+}
+
+fn login(site: &Site, from: &str, password: &str, code: &str) -> Code {
+    site.stack("sshd").login("alice").from(from).typing(password, code).authenticate(0)
+}
+
+/// The code of the step before and that of the present one, typed as one.
+fn two_codes(phone: &Phone) -> String {
+    let now = step_now();
+    phone.code_at(now - 1) + &phone.code_at(now)
+}
+
+/// Promise 5: whoever finds the lane closed still enters with two consecutive codes.
+#[test]
+fn the_owner_at_a_new_place_enters_a_closed_lane_with_two_consecutive_codes_once() {
+    let (slapd, site) = scene(RULES);
+    let phone = site.enroll("alice");
+    for stranger in 0..4 {
+        login(&site, &format!("203.0.113.{stranger}"), "alice's password", &phone.wrong_code());
+    }
+    assert_eq!(login(&site, NEW_PLACE, "alice's password", &phone.code_at(step_now())), Code::AUTH_ERR);
+    let two = two_codes(&phone);
+    assert_eq!(login(&site, NEW_PLACE, "alice's password", &two), Code::SUCCESS);
+    assert_eq!(login(&site, "198.51.100.201", "alice's password", &two), Code::AUTH_ERR, "both are spent");
+    let records = site.attempts(7);
+    let reasons: Vec<_> = records[3..].iter().map(|record| field(record, "reason")).collect();
+    assert_eq!(reasons, ["lane-closed", "lane-closed", "rule-met", "no-way-in"]);
+    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 1);
+}
+
+/// Promise 5: three tries an hour from one address.
+#[test]
+fn the_way_in_is_tried_three_times_an_hour_from_one_address() {
+    let (_slapd, site) = scene(RULES);
+    let phone = site.enroll("alice");
+    for stranger in 0..3 {
+        login(&site, &format!("203.0.113.{stranger}"), "alice's password", &phone.wrong_code());
+    }
+    for _ in 0..5 {
+        assert_eq!(login(&site, NEW_PLACE, "alice's password", "000000000000"), Code::AUTH_ERR);
+    }
+    let records = site.attempts(8);
+    let reasons: Vec<_> = records[3..].iter().map(|record| field(record, "reason")).collect();
+    assert_eq!(reasons, ["no-way-in", "no-way-in", "no-way-in", "lane-closed", "lane-closed"]);
+}
+
+const CODELESS: &str = r#"
+[location.office]
+networks = ["192.0.2.0/24"]
+[[rule]]
+name = "desks"
+services = ["desk"]
+from = ["office"]
+require = ["password"]
+[[rule]]
+name = "everyone else"
+require = ["password", "code"]
+[tarpit]
+free = 50
+"#;
+
+fn at_the_desk(site: &Site, from: &str, password: &str) -> Code {
+    site.stack("desk").login("alice").from(from).typing(password, "").authenticate(0)
+}
+
+/// Promise 4: failed binds stay below the directory's lock-out, waived rules included.
+#[test]
+fn the_directory_sees_fewer_failed_binds_than_its_own_lock_out_limit() {
+    let (slapd, site) = scene(CODELESS);
+    let alice = format!("uid=alice,{PEOPLE}");
+    let mut phone = site.enroll("alice");
+    for guess in 0..20 {
+        assert_eq!(
+            at_the_desk(&site, &format!("192.0.2.{guess}"), &format!("guess {guess}")),
+            Code::AUTH_ERR
+        );
+    }
+    assert_eq!(slapd.binds(&alice), 3, "the directory would lock at five");
+    assert_eq!(at_the_desk(&site, "192.0.2.77", "alice's password"), Code::AUTH_ERR);
+    assert_eq!(field(&site.attempt(21), "reason"), "no-bind-left");
+    assert_eq!(
+        login(&site, NEW_PLACE, "alice's password", &phone.code()),
+        Code::SUCCESS,
+        "the last one is kept for a right code"
+    );
+    assert_eq!(
+        at_the_desk(&site, "192.0.2.77", "alice's password"),
+        Code::SUCCESS,
+        "and gives the others back"
+    );
+}
+
+/// The same wrong password again counts once where no code is asked, and is bound once.
+#[test]
+fn a_client_that_repeats_a_wrong_password_is_bound_and_counted_once() {
+    let (slapd, site) = scene(CODELESS);
+    for _ in 0..10 {
+        assert_eq!(at_the_desk(&site, "192.0.2.5", "an old password"), Code::AUTH_ERR);
+    }
+    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 1);
+    let records = site.attempts(10);
+    assert_eq!(field(&records[0], "reason"), "wrong-password");
+    assert!(records[1..].iter().all(|record| field(record, "reason") == "repeated-password"));
+    let shown = site.twinlock(&["--json", "user", "show", "alice"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["lanes"][0]["failures"], 1);
+    assert_eq!(at_the_desk(&site, "192.0.2.5", "alice's password"), Code::SUCCESS);
+}

@@ -1,9 +1,13 @@
 //! What can be typed behind `twinlock`.
 
+use crate::outcome::Failure;
 use clap::{Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use twinlock_config::Daemon;
+
+/// Where the package puts the configuration.
+const USUAL_CONFIG: &str = "/etc/twinlock/twinlock.toml";
 
 /// Administer Twinlock, which guards logins with a password and a code.
 ///
@@ -12,7 +16,7 @@ use twinlock_config::Daemon;
 #[command(name = "twinlock", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/twinlock/twinlock.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = USUAL_CONFIG)]
     pub(crate) config: PathBuf,
     /// The socket to ask, instead of the one that the configuration names
     #[arg(long, global = true, value_name = "PATH")]
@@ -117,23 +121,27 @@ pub(crate) struct EnrollArgs {
 
 impl Args {
     /// Where the administrator's questions go.
-    pub(crate) fn admin_socket(&self) -> PathBuf {
-        self.configured(&self.socket, |daemon| &daemon.admin_socket)
+    pub(crate) fn admin_socket(&self) -> Result<PathBuf, Failure> {
+        self.configured(|daemon| &daemon.admin_socket)
     }
 
     /// Where logins go.
-    pub(crate) fn login_socket(&self) -> PathBuf {
-        self.configured(&self.socket, |daemon| &daemon.login_socket)
+    pub(crate) fn login_socket(&self) -> Result<PathBuf, Failure> {
+        self.configured(|daemon| &daemon.login_socket)
     }
 
-    /// `--socket`, or else what the file names, or else what is usual if the file cannot be read: users may not read it.
-    fn configured(&self, given: &Option<PathBuf>, key: fn(&Daemon) -> &PathBuf) -> PathBuf {
-        if let Some(path) = given {
-            return path.clone();
+    /// `--socket`, or else what the file names. If the usual file cannot be read, what is usual: users may not read it.
+    /// One that was named must be readable, so that nobody asks another daemon than they mean.
+    fn configured(&self, key: fn(&Daemon) -> &PathBuf) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
         }
-        match twinlock_config::load(Path::new(&self.config)) {
-            Ok(loaded) => key(&loaded.config.daemon).clone(),
-            Err(_) => key(&Daemon::default()).clone(),
+        match twinlock_config::load(&self.config) {
+            Ok(loaded) => Ok(key(&loaded.config.daemon).clone()),
+            Err(_) if self.config == Path::new(USUAL_CONFIG) => Ok(key(&Daemon::default()).clone()),
+            Err(problems) => {
+                Err(Failure::WrongUse(format!("{problems}\nname another --config, or a --socket")))
+            }
         }
     }
 }
@@ -152,8 +160,8 @@ mod tests {
     fn global_options_stand_before_or_behind_the_command() {
         let before = Args::try_parse_from(["twinlock", "--socket", "/s", "--json", "status"]).unwrap();
         let behind = Args::try_parse_from(["twinlock", "status", "--socket", "/s", "--json"]).unwrap();
-        assert_eq!(before.admin_socket(), PathBuf::from("/s"));
-        assert_eq!(behind.admin_socket(), PathBuf::from("/s"));
+        assert_eq!(before.admin_socket().unwrap(), PathBuf::from("/s"));
+        assert_eq!(behind.admin_socket().unwrap(), PathBuf::from("/s"));
         assert!(before.json && behind.json);
     }
 }

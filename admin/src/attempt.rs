@@ -16,7 +16,7 @@ use twinlock_protocol::{
 };
 
 pub(crate) fn run(args: &Args, attempt: &TryArgs) -> Result<Answer, Failure> {
-    let path = args.login_socket();
+    let path = args.login_socket()?;
     let mut line = Line { stream: connect(&path)?, path };
     line.trusts_us()?;
     if terminal::is_interactive() {

@@ -5,7 +5,7 @@ use crate::outcome::{Answer, Failure};
 use crate::terminal;
 use twinlock_policy::check::{self, Row};
 
-/// Says everything that is wrong with the file at `path`; if nothing is, prints what is asked of whom from where: what an
+/// Says everything that is wrong with the file; if nothing is, prints what is asked of whom from where: what an
 /// administrator signs.
 pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     let loaded = twinlock_config::load(&args.config).map_err(Failure::Config)?;

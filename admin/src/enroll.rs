@@ -15,7 +15,7 @@ const TRIES: u32 = 3;
 
 pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
     if let Some(code) = &enroll.confirm {
-        let mut client = Client::connect(&args.admin_socket())?;
+        let mut client = Client::connect(&args.admin_socket()?)?;
         let confirmed = confirm(&mut client, &enroll.user, SecretText::from(code.clone()))?;
         return report(args, &enroll.user, &confirmed);
     }
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
         Some(seed) => Some(SecretText::from(seed.to_owned())),
         None => None,
     };
-    let mut client = Client::connect(&args.admin_socket())?;
+    let mut client = Client::connect(&args.admin_socket()?)?;
     let reply = client.ask(&Request::Enroll {
         user: enroll.user.clone(),
         label: enroll.label.clone(),

@@ -53,7 +53,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
 
 /// Asks, and shows the reply as it is or as text.
 fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
-    let reply = Client::connect(&args.admin_socket())?.ask(request)?;
+    let reply = Client::connect(&args.admin_socket()?)?.ask(request)?;
     if args.json {
         terminal::print_json(&reply)?;
         return Ok(Answer::Yes);

@@ -2,8 +2,33 @@
 
 use crate::schema::{Config, DirectoryKind, DirectorySettings, ServiceSettings, WithoutAddress};
 
-/// Services that stand at this host's own consoles: without an address they are `local`.
-const CONSOLE_SERVICES: [&str; 6] = ["login", "su", "su-l", "sudo", "sudo-i", "locker"];
+/// Services of this host's own consoles.
+const CONSOLES: [&str; 18] = [
+    "login",
+    "su",
+    "su-l",
+    "runuser",
+    "runuser-l",
+    "sudo",
+    "sudo-i",
+    "polkit-1",
+    "locker",
+    "vlock",
+    "xscreensaver",
+    "xlock",
+    "i3lock",
+    "swaylock",
+    "kde",
+    "kscreenlocker",
+    "gnome-screensaver",
+    "light-locker",
+];
+
+/// Whether a PAM service stands at this host's own consoles: without an address it is `local`.
+#[must_use]
+pub fn is_console(service: &str) -> bool {
+    CONSOLES.contains(&service)
+}
 
 impl DirectorySettings {
     /// The filter that finds one account, from the file or else from `kind`.
@@ -17,13 +42,16 @@ impl DirectorySettings {
 }
 
 impl Config {
-    /// The settings of a PAM service, `without_address` filled in.
+    /// The settings of a PAM service, `without_address` and `sshd` filled in.
     #[must_use]
     pub fn service(&self, name: &str) -> ServiceSettings {
         let settings = self.service.get(name).cloned().unwrap_or_default();
-        let usual =
-            if CONSOLE_SERVICES.contains(&name) { WithoutAddress::Local } else { WithoutAddress::Unknown };
-        ServiceSettings { without_address: Some(settings.without_address.unwrap_or(usual)), ..settings }
+        let usual = if is_console(name) { WithoutAddress::Local } else { WithoutAddress::Unknown };
+        ServiceSettings {
+            without_address: Some(settings.without_address.unwrap_or(usual)),
+            sshd: Some(settings.is_sshd(name)),
+            ..settings
+        }
     }
 
     /// The same configuration with everything filled in.

@@ -22,7 +22,7 @@ mod secret;
 pub use check::RESERVED_LOCATIONS;
 pub use day::Day;
 pub use duration::Span;
-pub use effective::show;
+pub use effective::{is_console, show};
 pub use guess_budget::GuessBudget;
 pub use load::{Loaded, load, parse};
 pub use network::Network;

@@ -214,8 +214,10 @@ pub struct ServiceSettings {
     pub prompt: Prompt,
     /// Whether its calls may be kept waiting for a slot. Where one process serves every login, they may not.
     pub hold: bool,
-    /// The service is OpenSSH: SSH_CONNECTION and SSH_AUTH_INFO_0 count.
-    pub sshd: bool,
+    /// The service is OpenSSH: SSH_CONNECTION and SSH_AUTH_INFO_0 count, and an account phase that no grant came before
+    /// is a login that sshd decided alone. Left out, true for the service named sshd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sshd: Option<bool>,
     /// What a login without an address is; left out, `local` for login, su, sudo and lockers, else `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_address: Option<WithoutAddress>,
@@ -223,7 +225,15 @@ pub struct ServiceSettings {
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self { prompt: Prompt::Separate, hold: true, sshd: false, without_address: None }
+        Self { prompt: Prompt::Separate, hold: true, sshd: None, without_address: None }
+    }
+}
+
+impl ServiceSettings {
+    /// Whether the service of this name is OpenSSH.
+    #[must_use]
+    pub fn is_sshd(&self, name: &str) -> bool {
+        self.sshd.unwrap_or(name == "sshd")
     }
 }
 

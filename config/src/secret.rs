@@ -39,7 +39,11 @@ impl fmt::Display for SecretError {
             Self::Unreadable(path, error) => write!(f, "{}: cannot be read: {error}", path.display()),
             Self::NotAFile(path) => write!(f, "{}: is not a regular file", path.display()),
             Self::TooOpen(path) => {
-                write!(f, "{0}: others may read or change this secret; run: chmod 0600 {0}", path.display())
+                write!(
+                    f,
+                    "{0}: others may read or change this secret; run: chmod g-w,o-rwx {0}",
+                    path.display()
+                )
             }
             Self::Empty(path) => write!(f, "{}: is empty; put the secret into it", path.display()),
             Self::TooLong(path) => write!(f, "{}: is longer than 4096 bytes", path.display()),

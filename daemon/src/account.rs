@@ -43,7 +43,7 @@ pub async fn account(
 
 /// `Err` holds a denial or an outage.
 async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Record) -> Result<(), Decision> {
-    let sshd = house.policy.service(&caller.service).sshd;
+    let sshd = house.policy.is_sshd(&caller.service);
     let place = house.policy.place(caller.source, caller.service.clone());
     record.opened(caller, &place, Questions { password: false, code: false, single: false });
     let name = Username::from_pam(&caller.user).map_err(|_| Decision::Deny(Reason::UnusableName))?;
@@ -51,7 +51,7 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
 
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
-    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, accepted, subject);
     record.planned(&plan);
     allowed_factors(&plan)?;

@@ -73,8 +73,6 @@ pub enum Reason {
     ConditionUnknown,
     /// The list of local accounts cannot be read.
     LocalAccountsUnknown,
-    /// More attempts are under way than the daemon takes on.
-    Overloaded,
 }
 
 impl Reason {
@@ -110,7 +108,6 @@ impl Reason {
             Self::StoreUnavailable => "store-unavailable",
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
-            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -264,6 +264,61 @@ mod tests {
         assert!(started.elapsed() <= Duration::from_secs(6));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_and_says_nothing_is_given_up_in_five_seconds() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let started = Instant::now();
+        assert_eq!(Dialogue::new(ours).begin().await, Err(Broken::TimedOut));
+        assert!(started.elapsed() <= Duration::from_secs(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_has_a_hundred_seconds_for_all_questions_together() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let slow = tokio::spawn(async move {
+            let mut peer = Dialogue::new(theirs);
+            peer.read(Deadline::within(TYPING)).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            peer.send(&Message::Answer(Answer::Typed(secret(b"pw")))).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            drop(peer);
+        });
+        let started = Instant::now();
+        assert_eq!(Dialogue::new(ours).collect(BOTH).await, Err(Broken::TimedOut));
+        assert!(
+            started.elapsed() >= Duration::from_secs(100) && started.elapsed() < Duration::from_secs(101)
+        );
+        slow.await.unwrap();
+    }
+
+    async fn answering(answer: Answer) -> (Dialogue, Result<Answers, Broken>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut dialogue = Dialogue::new(ours);
+        let module = tokio::spawn(async move {
+            let mut peer = Dialogue::new(theirs);
+            peer.read(Deadline::within(OPENING)).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            peer.send(&Message::Answer(answer)).await.unwrap();
+            peer
+        });
+        let answers = dialogue.collect(Questions { code: false, ..BOTH }).await;
+        module.await.unwrap();
+        (dialogue, answers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ticks_are_counted_from_the_last_answer() {
+        let (dialogue, _) = answering(Answer::Typed(secret(b"pw"))).await;
+        assert!(dialogue.last_answer().elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_ask_has_abandoned_and_an_over_long_answer_counts_as_an_empty_one() {
+        assert_eq!(answering(Answer::Refused).await.1, Err(Broken::Abandoned));
+        let empty = Answers::Separate { password: Some(Secret::default()), code: None };
+        assert_eq!(answering(Answer::TooLong).await.1, Ok(empty));
+    }
+
     #[tokio::test]
     async fn a_hang_up_is_noticed_without_reading_a_message() {
         let (ours, theirs) = UnixStream::pair().unwrap();

@@ -12,7 +12,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -72,21 +71,22 @@ pub async fn serve(house: Arc<House>, listener: UnixListener, mut stop: watch::R
 
 fn admit(house: &Arc<House>, quota: &Arc<Quota>, stream: UnixStream, running: &mut JoinSet<()>) {
     let Ok(peer) = stream.peer_cred() else { return };
-    let Some(place) = Quota::take(quota, &peer) else { return };
+    let uid = peer.uid();
+    let Some(place) = Quota::take(quota, uid) else { return };
     let house = Arc::clone(house);
     running.spawn(async move {
         let _place = place;
-        attempt(&house, peer, stream).await;
+        attempt(&house, uid, stream).await;
     });
 }
 
-async fn attempt(house: &Arc<House>, peer: UCred, stream: UnixStream) {
+async fn attempt(house: &Arc<House>, uid: u32, stream: UnixStream) {
     let mut dialogue = Dialogue::new(stream);
     let Ok(begin) = dialogue.begin().await else { return };
     let Ok(id) = AttemptId::random() else { return };
     let (phase, ticket) = (begin.phase, begin.ticket.clone());
     let reader = Arc::clone(house);
-    let Ok(caller) = tokio::task::spawn_blocking(move || Caller::new(&reader.policy, &peer, &begin)).await
+    let Ok(caller) = tokio::task::spawn_blocking(move || Caller::new(&reader.policy, uid, &begin)).await
     else {
         return;
     };
@@ -115,16 +115,15 @@ struct Taken {
 }
 
 impl Quota {
-    fn take(quota: &Arc<Self>, peer: &UCred) -> Option<Taken> {
+    fn take(quota: &Arc<Self>, uid: u32) -> Option<Taken> {
         let mut open = quota.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_trusted(peer) {
+        if is_trusted(uid) {
             if open.trusted >= TRUSTED {
                 return None;
             }
             open.trusted += 1;
             return Some(Taken { quota: Arc::clone(quota), uid: None });
         }
-        let uid = peer.uid();
         let of_uid = open.by_uid.get(&uid).copied().unwrap_or(0);
         if open.others >= OTHERS || of_uid >= PER_UID {
             return None;
@@ -149,5 +148,52 @@ impl Drop for Taken {
                 open.by_uid.remove(&uid);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOMEBODY: u32 = 4_000_000_000;
+
+    /// Promise 11.
+    #[test]
+    fn callers_that_are_not_trusted_have_four_places_a_uid_and_sixty_four_together_and_give_them_back() {
+        let quota = Arc::new(Quota::default());
+        let own: Vec<_> = (0..10).filter_map(|_| Quota::take(&quota, SOMEBODY)).collect();
+        assert_eq!(own.len(), PER_UID);
+        let others: Vec<_> = (1..100).filter_map(|n| Quota::take(&quota, SOMEBODY + n)).collect();
+        assert_eq!(own.len() + others.len(), OTHERS);
+        drop(others);
+        assert!(Quota::take(&quota, SOMEBODY).is_none(), "its own four are still taken");
+        drop(own);
+        assert!(Quota::take(&quota, SOMEBODY).is_some());
+        assert!(quota.0.lock().unwrap().by_uid.is_empty(), "nothing is kept of who has gone");
+    }
+
+    /// Promise 11.
+    #[test]
+    fn trusted_callers_have_places_of_their_own_and_not_without_end() {
+        let quota = Arc::new(Quota::default());
+        let others: Vec<_> = (0..100).filter_map(|n| Quota::take(&quota, SOMEBODY + n)).collect();
+        assert_eq!(others.len(), OTHERS);
+        let trusted: Vec<_> = (0..2000).filter_map(|_| Quota::take(&quota, 0)).collect();
+        assert_eq!(trusted.len(), TRUSTED);
+        drop(trusted);
+        assert!(Quota::take(&quota, 0).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_listens_on_is_left_alone_and_one_that_is_left_over_is_replaced() {
+        let path = std::env::temp_dir().join(format!("twinlock-bind-{}", std::process::id()));
+        let first = bind(&path, 0o600).unwrap();
+        assert_eq!(bind(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_ok(), "the first one goes on");
+        drop(first);
+        let second = bind(&path, 0o640).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        drop(second);
+        std::fs::remove_file(&path).unwrap();
     }
 }

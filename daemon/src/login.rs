@@ -4,6 +4,8 @@
 //! every path, an abandoned one included, it settles, records, and answers, in this order.
 
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use crate::attempt::{AttemptId, Deadline};
 use crate::audit::Record;
@@ -90,7 +92,7 @@ async fn judge(
         return Err(Decision::Deny(Reason::RefusedBySshd));
     }
 
-    let subject = Subject::Account { name: &account.name, groups: account.groups.as_deref() };
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, caller.accepted, subject);
     record.planned(&plan);
     let factors = allowed_factors(&plan)?;
@@ -98,7 +100,7 @@ async fn judge(
 
     let charge =
         house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
-    let code = code_of(&charge, record);
+    let code = code_of(&charge, factors, record);
     let (password, authtok) = typed.password.split(code.length);
     let (proved, bind) = match code.denial.filter(|_| factors.code) {
         Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
@@ -125,6 +127,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
         Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword) | Decision::Unavailable(_) => {
             Settlement::Released
         }
+        // Only where the code is what was said no to: behind a waiver, the password was guessed all the same.
         Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
             Settlement::Released
         }

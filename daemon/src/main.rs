@@ -9,6 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use twinlock_daemon::local_accounts::LocalAccounts;
 use twinlock_daemon::start;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes whatever is freed: libraries copy what was typed (an LDAP bind request, a JSON line), and the copies must not
+/// outlive the login either.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 /// Proves logins for pam_twinlock.so: password, code, place.
 #[derive(Parser)]
@@ -40,6 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     keep_secrets_in_memory()?;
+    have_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -59,4 +66,17 @@ fn keep_secrets_in_memory() -> Result<(), String> {
     let cannot = |error| format!("cannot switch off core dumps: {error}");
     prctl::set_dumpable(false).map_err(cannot)?;
     resource::setrlimit(resource::Resource::RLIMIT_CORE, 0, 0).map_err(cannot)
+}
+
+/// Descriptors for every connection that the sockets and the directory may have at once, with room to spare. Sessions
+/// and services usually begin with 1,024, which the trusted callers alone could take: then the directory could not be
+/// reached any more.
+const DESCRIPTORS: u64 = 4096;
+
+/// Raises the soft limit, as far as the hard one lets it.
+fn have_descriptors() -> Result<(), String> {
+    let cannot = |error| format!("cannot raise the number of open files: {error}");
+    let (soft, hard) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE).map_err(cannot)?;
+    let wanted = soft.max(DESCRIPTORS).min(hard);
+    resource::setrlimit(resource::Resource::RLIMIT_NOFILE, wanted, hard).map_err(cannot)
 }

@@ -99,6 +99,7 @@ pub fn build(
 /// A socket cannot be bound; the text names it.
 pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
+    let told_to_end = told_to_end()?;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -114,7 +115,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    wait_for_the_end().await?;
+    told_to_end.await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
 
     tell.send_replace(true);
@@ -169,13 +170,16 @@ async fn write_down(house: &House) -> Result<(), StoreError> {
     house.store.tick(house.clock.now()).await
 }
 
-async fn wait_for_the_end() -> Result<(), String> {
+/// Ends with SIGTERM or SIGINT. They are caught from the call on, before anything listens: whoever finds a socket there
+/// and ends the daemon finds it ended in order.
+fn told_to_end() -> Result<impl Future<Output = ()>, String> {
     let cannot = |error: std::io::Error| format!("cannot wait for signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

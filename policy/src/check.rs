@@ -78,6 +78,7 @@ pub fn check(config: &Config, policy: &Policy) -> Findings {
             hint: "remove it to have refusals from now on; after that day it means nothing".into(),
         });
     }
+    check_binds(config, policy, &mut findings);
     for (index, rule) in policy.rules.iter().enumerate() {
         let key = format!("rule[{index}]");
         check_factors(config, rule, &key, &mut findings);
@@ -93,6 +94,22 @@ pub fn check(config: &Config, policy: &Policy) -> Findings {
         }
     }
     findings
+}
+
+/// The last failed bind below the directory's lock-out is kept for a right code.
+fn check_binds(config: &Config, policy: &Policy, findings: &mut Findings) {
+    let bare = |rule: &&Rule| matches!(rule.effect, Effect::Require(Factors { password: true, code: false }));
+    let Some(rule) = policy.rules.iter().find(bare) else { return };
+    for (name, _) in config.directory.iter().filter(|(_, directory)| directory.lockout.failures < 3) {
+        findings.errors.push(Finding {
+            key: format!("directory.{name}.lockout"),
+            message: format!(
+                "a directory that locks after two failures leaves no bind for the rule \"{}\"",
+                rule.name
+            ),
+            hint: "ask for a code there, or let the directory lock after three failures or more".into(),
+        });
+    }
 }
 
 fn check_factors(config: &Config, rule: &Rule, key: &str, findings: &mut Findings) {

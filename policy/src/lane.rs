@@ -303,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn the_count_stops_where_the_wait_reaches_the_cap_so_that_it_can_be_forgotten() {
+        let limits = limits();
+        let lane = (0..100).fold(Lane::default(), |lane, _| lane.failed(&limits, LaneTime(0), CALM));
+        assert_eq!(lane.failures, limits.ceiling());
+    }
+
+    #[test]
+    fn a_prefix_counts_within_its_window_from_the_first_failure_on() {
+        let limits = PrefixLimits::narrow(&SourceLimit::default());
+        let minute = |n: u64| LaneTime(n * 60_000);
+        let lane = (0..10).fold(PrefixLane::default(), |lane, n| lane.failed(&limits, minute(n), CALM));
+        assert_eq!(lane.opening(&limits, minute(9)), Opening::Open { slots: 10 });
+        assert_eq!(lane.opening(&limits, minute(10)), Opening::Open { slots: 20 });
+    }
+
+    #[test]
     fn jitter_only_lengthens() {
         let limits = limits();
         let lane = Lane { failures: 2, ..Lane::default() };

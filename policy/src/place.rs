@@ -4,7 +4,7 @@ use crate::names::{LocationName, Service};
 use crate::source::{Prefix, Source};
 use crate::truth::Truth;
 use std::net::IpAddr;
-use twinlock_config::{Config, Network, WithoutAddress};
+use twinlock_config::{Config, Network, WithoutAddress, is_console};
 
 /// A location that needs no table in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,28 +166,6 @@ impl Place {
     }
 }
 
-/// Services of this host's own consoles: without an address, they are `local`.
-const CONSOLES: [&str; 18] = [
-    "login",
-    "su",
-    "su-l",
-    "runuser",
-    "runuser-l",
-    "sudo",
-    "sudo-i",
-    "polkit-1",
-    "locker",
-    "vlock",
-    "xscreensaver",
-    "xlock",
-    "i3lock",
-    "swaylock",
-    "kde",
-    "kscreenlocker",
-    "gnome-screensaver",
-    "light-locker",
-];
-
 /// Reads the source from what a trusted caller says. `ssh_connection` counts only where the service is sshd.
 #[must_use]
 pub(crate) fn source_of(
@@ -208,7 +186,7 @@ pub(crate) fn source_of(
         Some(_) | None => match without_address {
             Some(WithoutAddress::Local) => Source::Local,
             Some(WithoutAddress::Unknown) => Source::Unknown,
-            None if CONSOLES.contains(&service.as_str()) => Source::Local,
+            None if is_console(service.as_str()) => Source::Local,
             None => Source::Unknown,
         },
     }

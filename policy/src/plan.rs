@@ -94,12 +94,19 @@ impl Policy {
         self.services.get(service).cloned().unwrap_or_default()
     }
 
+    /// Whether a service is OpenSSH. The one named sshd is, unless its table says otherwise: forgetting to say so must
+    /// not let keys in without the code that a rule asks.
+    #[must_use]
+    pub fn is_sshd(&self, service: &Service) -> bool {
+        self.service(service).is_sshd(service.as_str())
+    }
+
     /// Where a trusted caller says an attempt comes from. `ssh_connection` is SSH_CONNECTION; it counts for
     /// services marked `sshd = true`.
     #[must_use]
     pub fn source(&self, service: &Service, rhost: Option<&[u8]>, ssh_connection: Option<&[u8]>) -> Source {
         let settings = self.service(service);
-        source_of(service, settings.sshd, settings.without_address, rhost, ssh_connection)
+        source_of(service, self.is_sshd(service), settings.without_address, rhost, ssh_connection)
     }
 
     /// Which named locations hold the source.

@@ -45,8 +45,8 @@ pub enum Subject<'a> {
     Anybody,
     /// An entry of the directory.
     Account {
-        /// Its name as the directory spells it.
-        name: &'a Username,
+        /// All its names as the directory spells them: a rule about one of them is not evaded by typing another.
+        names: &'a [Username],
         /// Its groups; absent where the directory did not say.
         groups: Option<&'a [GroupName]>,
     },
@@ -135,7 +135,9 @@ impl Rule {
     fn holds_for_subject(&self, subject: Subject<'_>) -> Truth {
         let accounts = self.accounts.as_ref().map_or(Truth::True, |accounts| match subject {
             Subject::Anybody => Truth::Unknown,
-            Subject::Account { name, .. } => accounts.contains(&name.folded()).into(),
+            Subject::Account { names, .. } => {
+                names.iter().any(|name| accounts.contains(&name.folded())).into()
+            }
         });
         let groups = self.groups.as_ref().map_or(Truth::True, |wanted| match subject {
             Subject::Anybody | Subject::Account { groups: None, .. } => Truth::Unknown,

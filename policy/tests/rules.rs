@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use twinlock_config::{
     Config, DirectoryKind, DirectorySettings, LocationSettings, Lockout, RequiredFactor, RuleSettings,
-    SecretRef, Span, StoreBackend, StoreSettings, Tls,
+    SecretRef, ServiceSettings, Span, StoreBackend, StoreSettings, Tls, WithoutAddress,
 };
 use twinlock_policy::*;
 
@@ -35,7 +35,7 @@ fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
                 ((*name).to_owned(), LocationSettings { networks })
             })
             .collect(),
-        service: [("sshd".to_owned(), twinlock_config::ServiceSettings { sshd: true, ..Default::default() })]
+        service: [("sshd".to_owned(), ServiceSettings { sshd: Some(true), ..Default::default() })]
             .into_iter()
             .collect(),
         rule: rules,
@@ -113,7 +113,8 @@ fn place(policy: &Policy, source: &str, service: &str) -> Place {
 fn decided(policy: &Policy, at: &Place, accepted: Accepted, name: &str, groups: Option<&[&str]>) -> String {
     let name = Username::from_pam(name.as_bytes()).unwrap();
     let groups = groups.map(|groups| groups.iter().map(|group| GroupName::new(*group)).collect::<Vec<_>>());
-    match policy.plan(at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }) {
+    let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+    match policy.plan(at, accepted, subject) {
         Plan::Require { rule, factors, waiver } => format!(
             "{rule}:{}{}{}",
             if factors.password { "p" } else { "" },
@@ -200,6 +201,85 @@ fn a_refused_place_shows_the_same_questions() {
     assert_eq!(at(&open), at(&closed));
 }
 
+/// Promise 5: one account lane, chosen by the door; prefix lanes for those only who have none of their own.
+#[test]
+fn an_attempt_stands_in_the_lane_of_its_own_door() {
+    let mut config = config(&[("office", "192.0.2.0/24"), ("lab", "192.0.2.128/25")], vec![]);
+    config.tarpit.uncounted = vec!["198.51.100.10/32".to_owned().try_into().unwrap()];
+    let policy = Policy::new(&config);
+    for (source, known, lane, prefixes) in [
+        ("203.0.113.1", false, "unfamiliar", Some("203.0.113.1")),
+        ("203.0.113.1", true, "from 203.0.113.1/32", None),
+        ("192.0.2.200", false, "in office", None),
+        ("192.0.2.200", true, "from 192.0.2.200/32", None),
+        ("local", false, "local carol", None),
+        ("local", true, "local carol", None),
+        ("unknown", false, "unfamiliar", None),
+        ("unknown", true, "unfamiliar", None),
+        ("127.0.0.1", true, "unfamiliar", Some("127.0.0.1")),
+        ("198.51.100.10", false, "unfamiliar", None),
+        ("198.51.100.10", true, "unfamiliar", None),
+    ] {
+        let stand = Stand::of_account(&place(&policy, source, "sshd"), known, "carol");
+        let expected = prefixes.map(|address| address.parse().unwrap());
+        assert_eq!(
+            (stand.account.to_string().as_str(), stand.prefixes),
+            (lane, expected),
+            "{source} {known}"
+        );
+    }
+}
+
+/// Promises 2 and 5: jump hosts are everybody's, so nothing is counted, learned or reserved for them.
+#[test]
+fn nothing_is_counted_learned_or_reserved_where_the_tarpit_does_not_count() {
+    let mut config = config(&[], vec![]);
+    config.tarpit.uncounted = vec!["198.51.100.10/32".to_owned().try_into().unwrap()];
+    let policy = Policy::new(&config);
+    for (source, counted, earned, reserved) in [
+        ("203.0.113.1", true, true, true),
+        ("127.0.0.1", true, false, true),
+        ("198.51.100.10", false, false, false),
+        ("local", false, false, false),
+        ("unknown", false, false, false),
+    ] {
+        let at = place(&policy, source, "sshd");
+        assert_eq!(at.counted_address().is_some(), counted, "{source}");
+        assert_eq!(at.earnable_prefix().is_some(), earned, "{source}");
+        assert_eq!(at.can_hold_a_reservation(), reserved, "{source}");
+        assert_eq!(Stand::prefixes_of_nobody(&at).is_some(), counted, "{source}");
+    }
+}
+
+#[test]
+fn a_service_says_what_a_login_without_an_address_is() {
+    let mut config = config(&[], vec![]);
+    for (name, without) in [("kiosk", WithoutAddress::Local), ("sudo", WithoutAddress::Unknown)] {
+        let settings = ServiceSettings { without_address: Some(without), ..Default::default() };
+        config.service.insert(name.into(), settings);
+    }
+    let policy = Policy::new(&config);
+    let source = |service, rhost: Option<&[u8]>| policy.source(&Service::new(service), rhost, None);
+    assert_eq!(source("kiosk", None), Source::Local);
+    assert_eq!(source("sudo", None), Source::Unknown);
+    assert_eq!(source("su", None), Source::Local);
+    assert_eq!(source("kiosk", Some(b"somewhere")), Source::Unknown, "a name is no address");
+}
+
+#[test]
+fn a_place_waives_no_code_that_a_key_stands_for() {
+    let keyed = RuleSettings {
+        after: list(&["publickey"]),
+        from: list(&["office"]),
+        ..require("key and password", &[PASSWORD])
+    };
+    let policy = Policy::new(&config(&[("office", "192.0.2.0/24")], vec![keyed]));
+    let key = Accepted { publickey: true, sshd: false };
+    let at = place(&policy, "192.0.2.9", "sshd");
+    assert_eq!(decided(&policy, &at, key, "alice", Some(&[])), "key and password:p");
+    assert_eq!(check::waivers(&policy), [""; 0]);
+}
+
 fn errors(rules: Vec<RuleSettings>) -> Vec<String> {
     let config = config(&[("office", "192.0.2.0/24"), ("world", "0.0.0.0/0")], rules);
     check::check(&config, &Policy::new(&config))
@@ -254,6 +334,18 @@ fn a_rule_below_a_wider_one_is_pointed_out() {
 }
 
 #[test]
+fn a_directory_that_locks_after_two_failures_leaves_no_bind_for_a_rule_without_a_code() {
+    let site = |factors: &[RequiredFactor]| {
+        let rule = RuleSettings { from: list(&["office"]), ..require("all", factors) };
+        let mut config = config(&[("office", "192.0.2.0/24")], vec![rule]);
+        config.directory["main"].lockout.failures = 2;
+        check::check(&config, &Policy::new(&config)).errors.len()
+    };
+    assert_eq!(site(&[PASSWORD]), 1);
+    assert_eq!(site(&[PASSWORD, CODE]), 0);
+}
+
+#[test]
 fn the_table_names_every_service_and_place() {
     let config = site();
     let rows = check::table(&config, &Policy::new(&config));
@@ -284,6 +376,9 @@ prop_compose! {
 }
 
 proptest! {
+    // Most sets of rules have no two rules that differ in what counts here.
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn the_questions_cover_every_plan_and_depend_on_no_account(
         rules in prop::collection::vec(rule(), 0..6),
@@ -301,7 +396,8 @@ proptest! {
         let questions = policy.questions(&at, accepted);
         let name = Username::from_pam(name.as_bytes()).unwrap();
         let groups: Option<Vec<GroupName>> = groups.map(|groups| groups.into_iter().map(GroupName::new).collect());
-        let factors = policy.plan(&at, accepted, Subject::Account { name: &name, groups: groups.as_deref() }).factors();
+        let subject = Subject::Account { names: std::slice::from_ref(&name), groups: groups.as_deref() };
+        let factors = policy.plan(&at, accepted, subject).factors();
         prop_assert!(!factors.password || questions.password);
         prop_assert!(!factors.code || questions.code);
     }

@@ -310,7 +310,7 @@ async fn a_wrong_service_password_is_said_and_not_tried_by_every_login() {
     assert_eq!(directory.servers()[0].healthy, Some(false));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let error = Directory::new("main", &settings, true).unwrap_err();
-    assert!(error.to_string().contains("chmod"), "{error}");
+    assert!(error.to_string().contains("chmod g-w,o-rwx"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

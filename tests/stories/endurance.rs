@@ -116,6 +116,9 @@ async fn whatever_freezes_the_verdict_comes_in_time_and_the_slot_is_given_back()
         let told = client.login("desk", &spelled_anew(number + 1), OFFICE, &[b"alice's password"]).await;
         assert_eq!(told, Told::Unavailable, "{operation:?}");
         assert!(started.elapsed() < Duration::from_secs(16));
+        let client = Client::connect(&scene.site.path("login.sock")).await;
+        let told = client.login("desk", &format!("nobody{number}"), OFFICE, &[b"x"]).await;
+        assert_eq!(told, Told::Unavailable, "a name that nobody bears looks the same: {operation:?}");
         scene.directory.thaw(operation);
         assert_eq!(good_login(&scene.site).await, Told::Grant, "after {operation:?} was frozen");
     }

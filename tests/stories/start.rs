@@ -100,6 +100,38 @@ fn a_second_daemon_on_the_same_store_is_refused() {
     assert!(site.twinlock(&["status"]).status.success(), "the first one goes on");
 }
 
+#[test]
+fn a_daemon_that_is_told_to_stop_as_soon_as_it_listens_ends_in_order() {
+    let mut site = Site::prepare(DIRECTORY, RULES);
+    for _ in 0..20 {
+        site.start_daemon();
+        site.stop();
+        assert!(!site.path("login.sock").exists() && !site.path("admin.sock").exists());
+    }
+}
+
+/// Promise 11: what the sockets take on, there are descriptors for.
+#[test]
+fn the_daemon_has_descriptors_for_all_its_connections_whatever_it_was_started_with() {
+    let site = Site::prepare(DIRECTORY, RULES);
+    let mut daemon = Command::new("prlimit")
+        .arg("--nofile=1024:8192")
+        .arg(binary("twinlockd"))
+        .arg("--config")
+        .arg(site.path("twinlock.toml"))
+        .spawn()
+        .unwrap();
+    while !site.path("admin.sock").exists() {
+        assert!(daemon.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert!(open_files.contains(" 4096 "), "{open_files}");
+}
+
 /// From any other uid, nothing it says counts.
 #[test]
 fn who_is_not_root_speaks_for_itself_only() {
@@ -135,6 +167,10 @@ fn who_is_not_root_speaks_for_itself_only() {
         "the admin socket is root's: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    fs::set_permissions(site.path("admin.sock"), fs::Permissions::from_mode(0o666)).unwrap();
+    let output = as_nobody("twinlock", &["--config", config.to_str().unwrap(), "status"]);
+    assert_eq!(output.status.code(), Some(1), "and the daemon holds to that by itself");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("only root"));
 }
 
 /// Claims to be alice, at the office, through sshd.
@@ -145,4 +181,28 @@ fn speak(socket: &std::path::Path) {
         client.login("sshd", "alice", "192.0.2.9", &[b"x", b"123456"]).await
     });
     assert_ne!(told, Told::Grant);
+}
+
+/// Promise 11: the places for callers are there to be filled. Under the usual soft limit of 1,024 descriptors the last of
+/// them, and every directory connection, would find none.
+#[test]
+fn the_daemon_has_descriptors_for_every_place_it_gives() {
+    let site = Site::prepare(DIRECTORY, RULES);
+    let mut daemon = Command::new("sh")
+        .args(["-c", "ulimit -Sn 1024; exec \"$0\" --config \"$1\""])
+        .arg(binary("twinlockd"))
+        .arg(site.path("twinlock.toml"))
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    while !site.path("admin.sock").exists() {
+        assert!(began.elapsed().as_secs() < 10, "it does not come up");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(soft >= 1024 + 64 + 512, "{line}");
 }

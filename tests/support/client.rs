@@ -19,6 +19,16 @@ pub enum Told {
     Nothing,
 }
 
+/// Lets this process have thousands of connections: sessions usually begin with 1,024 descriptors.
+///
+/// # Panics
+/// The limit cannot be read or raised.
+pub fn many_connections() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
 /// One connection.
 pub struct Client(UnixStream);
 
@@ -37,6 +47,12 @@ impl Client {
                 Err(error) => panic!("{}: {error}", socket.display()),
             }
         }
+    }
+
+    /// Over a connection that is open already.
+    #[must_use]
+    pub const fn over(stream: UnixStream) -> Self {
+        Self(stream)
     }
 
     /// The connection itself.

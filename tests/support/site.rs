@@ -313,12 +313,15 @@ impl Phone {
         self.totp.generate(step * STEP).to_string()
     }
 
-    /// A code that was not shown before and is accepted now; waits for one if all three of the window are used up.
+    /// A code that was not shown before and is accepted now and for some seconds; waits for one if all three of the
+    /// window are used up.
     #[must_use]
     pub fn code(&mut self) -> String {
         loop {
+            // The oldest code of the window is none any more when the next step begins.
+            let oldest = (seconds_now() + 8) / STEP - 1;
             let now = step_now();
-            let next = self.last.map_or(now - 1, |last| (last + 1).max(now - 1));
+            let next = self.last.map_or(oldest, |last| (last + 1).max(oldest));
             if next <= now + 1 {
                 self.last = Some(next);
                 return self.code_at(next);
@@ -342,7 +345,11 @@ impl Phone {
 /// The clock stands before 1970.
 #[must_use]
 pub fn step_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / STEP
+    seconds_now() / STEP
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A release binary of the product.

@@ -76,7 +76,7 @@ async fn talk(house: &House, stream: UnixStream, started: Instant) {
 }
 
 async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> Reply {
-    if !is_trusted(peer) {
+    if !is_trusted(peer.uid()) {
         return no("only root may ask this; run it as root");
     }
     let request = match serde_json::from_slice(line) {
@@ -166,10 +166,12 @@ fn by(peer: &UCred) -> String {
 }
 
 fn why_refused(house: &House, account: &Account) -> Option<String> {
-    match house.local_accounts.contains(account.name.as_str()) {
-        Ok(true) => return Some("the name is a local account's; rename one of the two".into()),
-        Ok(false) => {}
-        Err(_) => return Some("the local accounts cannot be read".into()),
+    for name in &account.names {
+        match house.local_accounts.contains(name.as_str()) {
+            Ok(true) => return Some(format!("{name} is a local account's name; rename one of the two")),
+            Ok(false) => {}
+            Err(_) => return Some("the local accounts cannot be read".into()),
+        }
     }
     let uid = account.uid_number.filter(|uid| !is_uid_for_people(*uid))?;
     Some(format!("uidNumber {uid} is below 1000 or one that systemd hands out; give the entry another"))

@@ -213,6 +213,13 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_stands_out_from_a_grant_and_an_outage_from_both() {
+        assert!(matches!(severity(Verdict::Grant), Severity::LOG_INFO));
+        assert!(matches!(severity(Verdict::Deny), Severity::LOG_NOTICE));
+        assert!(matches!(severity(Verdict::Unavailable), Severity::LOG_WARNING));
+    }
+
+    #[test]
     fn a_forged_name_stays_inside_its_quotes() {
         let record = Record::new(AttemptId::from_number(1), "auth", b"x\" verdict=\"grant\" from 192.0.2.1");
         let line = record.line(Verdict::Deny, Reason::UnknownAccount, Duration::ZERO);

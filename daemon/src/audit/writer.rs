@@ -259,6 +259,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_while_the_log_daemon_was_away_is_told_once_it_is_back() {
+        let directory = std::env::temp_dir().join(format!("twinlock-lost-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("log");
+        let (auditor, thread) = Auditor::start(&path).unwrap();
+        for number in 0..(QUEUE + BACKLOG + 1000) {
+            auditor.event(&format!("number {number}"));
+        }
+        let socket = bound(&path);
+        let told = std::iter::repeat_with(|| received(&socket))
+            .take(QUEUE + BACKLOG + 1)
+            .find(|line| line.contains(": records-lost count=\""));
+        assert!(told.is_some() && auditor.lost() >= 1000);
+        drop(auditor);
+        thread.join().unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
     fn the_local_format_is_the_one_syslog_daemons_parse_there() {
         let directory = std::env::temp_dir().join(format!("twinlock-format-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();

@@ -103,18 +103,19 @@ impl Lookup {
         if uuid.is_empty() || !uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
             return Err(unfit("its entryUUID is no UUID"));
         }
-        let names = values("uid");
-        let spelled = names.iter().find(|uid| uid.to_lowercase() == typed.folded()).or_else(|| names.first());
+        let names: Vec<Username> =
+            values("uid").into_iter().filter_map(|uid| Username::from_pam(uid.as_bytes()).ok()).collect();
+        let spelled = names.iter().find(|name| name.folded() == typed.folded()).or_else(|| names.first());
         let name = spelled
-            .and_then(|uid| Username::from_pam(uid.as_bytes()).ok())
+            .cloned()
             .ok_or_else(|| unfit("it shows no uid that can be a name; let bind_dn read that attribute"))?;
         let id = AccountId::new(format!("{}:{}", self.directory, uuid.to_ascii_lowercase()));
         let (uid_number, gid) = (number("uidNumber")?, number("gidNumber")?);
-        Ok((Account { id, name, dn: entry.dn.clone(), uid_number, groups: None }, gid))
+        Ok((Account { id, name, names, dn: entry.dn.clone(), uid_number, groups: None }, gid))
     }
 }
 
-/// Names of the groups that hold the account by name, by DN or as primary group; `None` if that could not be told.
+/// Names of the groups that hold the account by any of its names, by DN or as primary group; `None` if that could not be told.
 async fn groups(
     pool: &Arc<Pool>,
     base: &str,
@@ -122,10 +123,12 @@ async fn groups(
     gid: Option<u32>,
     deadline: Deadline,
 ) -> Option<Vec<GroupName>> {
-    let (name, dn) = (ldap_escape(account.name.as_str()), ldap_escape(account.dn.as_str()));
+    let dn = ldap_escape(account.dn.as_str());
+    let members: String =
+        account.names.iter().map(|name| format!("(memberUid={})", ldap_escape(name.as_str()))).collect();
     let primary = gid.map_or_else(String::new, |gid| format!("(&(objectClass=posixGroup)(gidNumber={gid}))"));
     let filter = format!(
-        "(|(&(objectClass=posixGroup)(memberUid={name}))(&(objectClass=groupOfNames)(member={dn})){primary})"
+        "(|(&(objectClass=posixGroup)(|{members}))(&(objectClass=groupOfNames)(member={dn})){primary})"
     );
     let question = Question { base: base.to_owned(), filter, attributes: vec!["cn"], at_most: 0 };
     let SearchResult(entries, outcome) = search(pool, &question, deadline).await.ok()?;

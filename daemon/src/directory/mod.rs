@@ -46,8 +46,10 @@ const BINDS: usize = 32;
 pub struct Account {
     /// The directory's name and the entry's entryUUID in lower case.
     pub id: AccountId,
-    /// Its uid as the directory spells it.
+    /// Its uid as the directory spells it; of several the one that was typed, else the first.
     pub name: Username,
+    /// Every uid it bears, `name` among them.
+    pub names: Vec<Username>,
     /// Where it stands.
     pub dn: String,
     /// Its uidNumber, if it has one.

@@ -33,9 +33,10 @@ pub(crate) async fn find(
         let known = house.local_accounts.contains(name.as_str());
         known.map_err(|_| Decision::Unavailable(Reason::LocalAccountsUnknown))
     };
-    let poses = bears_local_name(name)?
-        || bears_local_name(&account.name)?
-        || account.uid_number.is_some_and(|uid| !is_uid_for_people(uid));
+    let mut poses = account.uid_number.is_some_and(|uid| !is_uid_for_people(uid));
+    for name in account.names.iter().chain([name]) {
+        poses |= bears_local_name(name)?;
+    }
     Ok(if poses { Err(Reason::PosesAsLocal) } else { Ok(account) })
 }
 
@@ -180,7 +181,7 @@ pub(super) struct Code<'a> {
 }
 
 /// Reads a charge's outcome into the record and the plan's words.
-pub(super) fn code_of<'a>(charge: &'a Charge, record: &mut Record) -> Code<'a> {
+pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Record) -> Code<'a> {
     let Some((lane, of_account)) = charge.of_account() else {
         return Code { proof: None, denial: Some(Reason::UnknownAccount), length: 0 };
     };
@@ -190,6 +191,8 @@ pub(super) fn code_of<'a>(charge: &'a Charge, record: &mut Record) -> Code<'a> {
         CodeOutcome::NotAsked => (None, None, Proved::No),
         CodeOutcome::Right(proof) => (Some(proof), None, Proved::Right),
         CodeOutcome::NoAuthenticator => (None, Some(Reason::NoAuthenticator), Proved::No),
+        // Behind a waiver, what is no code is part of the password.
+        CodeOutcome::Wrong if !factors.code => (None, None, Proved::No),
         CodeOutcome::Wrong => (None, Some(Reason::WrongCode), Proved::Wrong),
         CodeOutcome::Replay { .. } => (None, Some(Reason::ReplayedCode), Proved::Used),
         CodeOutcome::InUse => (None, Some(Reason::CodeInUse), Proved::Used),

@@ -44,6 +44,10 @@ pub(super) enum Left {
     TwoCodes,
 }
 
+/// Lanes of its own that may still have one wrong code each once the budget is spent: as many as an account has known
+/// pairs. Pairs come and go; this does not grow with them.
+const FURTHER_LANES: u32 = 20;
+
 /// What the account's budgets leave of `lane`.
 pub(super) fn left(
     room: &Room,
@@ -69,9 +73,10 @@ pub(super) fn left(
             "SELECT count(*) FROM charge WHERE account = ?1 AND lane <> 'unfamiliar' AND guess = 1",
         )?
         .query_row([account.as_str()], |row| row.get(0))?;
-    Ok(if wrong + open < limits.code_failures {
+    let spent = wrong + open;
+    Ok(if spent < limits.code_failures {
         Left::All
-    } else if here > 0 {
+    } else if here > 0 || spent >= limits.code_failures + FURTHER_LANES {
         Left::TwoCodes
     } else {
         Left::OneSlot

@@ -24,7 +24,7 @@ pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
-pub use known::KnownPair;
+pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
 pub use settle::{Settled, Settlement};
 

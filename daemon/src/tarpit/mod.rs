@@ -3,8 +3,11 @@
 //! memory, of which the store keeps a copy for the next start.
 
 mod held;
+mod known;
 mod prefix;
 mod repeats;
+#[cfg(test)]
+mod tests;
 mod way_in;
 
 use crate::attempt::{AttemptId, Deadline};
@@ -15,12 +18,12 @@ use crate::store::{
     Settlement, Store, StoreError,
 };
 use held::Held;
+use known::Known;
 pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use repeats::Repeats;
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use twinlock_config::{Day, TarpitSettings};
@@ -130,27 +133,13 @@ pub struct Tarpit {
     window_steps: u8,
     observe_until: Option<Day>,
     prefixes: Prefixes,
-    known: RwLock<Known>,
+    known: Known,
     store: Store,
     clock: Clock,
     held: Held,
     freed: Arc<Notify>,
     /// One writes prefix lanes down at a time.
     writing: Mutex<()>,
-}
-
-/// Known pairs, by id for the lanes and by folded name for the gate.
-#[derive(Default)]
-struct Known {
-    by_account: HashSet<(AccountId, Prefix)>,
-    by_name: HashSet<(String, Prefix)>,
-}
-
-impl Known {
-    fn learn(&mut self, account: &AccountId, name: &Username, prefix: Prefix) {
-        self.by_account.insert((account.clone(), prefix));
-        self.by_name.insert((name.folded(), prefix));
-    }
 }
 
 impl Tarpit {
@@ -166,10 +155,6 @@ impl Tarpit {
         clock: Clock,
         resumed: &Resumed,
     ) -> Result<Self, getrandom::Error> {
-        let mut known = Known::default();
-        for pair in &resumed.known_pairs {
-            known.learn(&pair.account, &pair.name, pair.prefix);
-        }
         let prefixes = Prefixes::new(&settings.source_limit, prefix::CAPACITY);
         prefixes.restore(&resumed.prefix_lanes, clock.now().lane);
         Ok(Self {
@@ -180,7 +165,7 @@ impl Tarpit {
             window_steps,
             observe_until: settings.observe_until,
             prefixes,
-            known: RwLock::new(known),
+            known: Known::new(&resumed.known_pairs),
             store,
             clock,
             held: Held::new(),
@@ -259,9 +244,9 @@ impl Tarpit {
         if !closed || place.network().is_some() || !self.enforces() {
             return Gate::Open;
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let wall = self.clock.now().wall;
         match place.earnable_prefix() {
-            Some(prefix) if known.by_name.contains(&(name.folded(), prefix)) => Gate::Open,
+            Some(prefix) if self.known.holds_name(name, prefix, wall) => Gate::Open,
             Some(_) | None => Gate::Closed,
         }
     }
@@ -276,10 +261,11 @@ impl Tarpit {
         account: &Account,
         proofs: Proofs,
     ) -> Result<Charge, Refused> {
-        let known = tried.place.earnable_prefix().is_some_and(|prefix| {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.by_account.contains(&(account.id.clone(), prefix))
-        });
+        let now = self.clock.now();
+        let known = tried
+            .place
+            .earnable_prefix()
+            .is_some_and(|prefix| self.known.holds(&account.id, prefix, now.wall));
         let stand = Stand::of_account(tried.place, known, tried.invoker);
         let request = ChargeRequest {
             attempt: tried.attempt,
@@ -287,7 +273,7 @@ impl Tarpit {
             name: account.name.clone(),
             lane: stand.account,
             limits: self.limits,
-            now: self.clock.now(),
+            now,
             pair: tried
                 .place
                 .can_hold_a_reservation()
@@ -411,8 +397,7 @@ impl Tarpit {
             Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.learn(&account.id, &account.name, prefix);
+            self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();
         if closed {

@@ -151,6 +151,17 @@ async fn when_the_code_budget_is_spent_lanes_that_had_a_wrong_code_take_only_two
 }
 
 #[tokio::test]
+async fn ever_new_lanes_of_its_own_do_not_stretch_the_code_budget() {
+    let bench = Bench::with_phone(1000).await;
+    let mut compared = 0;
+    for n in 0..200 {
+        let lane = LaneKey::Known(Prefix::of(std::net::IpAddr::from([203, 0, 113, n])));
+        compared += u32::from(guesses(&bench, &lane).await);
+    }
+    assert_eq!(compared, 40, "twenty, and twenty lanes that have had none yet");
+}
+
+#[tokio::test]
 async fn parallel_wrong_codes_do_not_overrun_the_code_budget() {
     let bench = Bench::with_phone(1000).await;
     let mut open = Vec::new();

@@ -46,6 +46,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Show which lanes are closed: whose, since what, until when
+    Locks {
+        #[command(subcommand)]
+        command: Option<LocksCommand>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +67,20 @@ pub(crate) enum UserCommand {
     Show {
         /// Name in the directory
         user: String,
+    },
+    /// Open every lane of a user, and forget the failures in them
+    Unlock {
+        /// Name in the directory
+        user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocksCommand {
+    /// Open the prefix lanes of an address, or one of them, and forget the failures
+    Clear {
+        /// An address, which means all its prefix lanes; or one lane: 192.0.2.7/32, 2001:db8::/64 or 2001:db8::/48
+        prefix: String,
     },
 }
 

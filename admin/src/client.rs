@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use twinlock_control::{MAX_LINE, Reply, Request};
+use twinlock_control::{MAX_LINE, MAX_REPLY, Reply, Request};
 use zeroize::Zeroizing;
 
 /// The daemon may be silent for so long; it gives up on a directory sooner.
@@ -45,15 +45,15 @@ impl Client {
 
     fn read_line(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let mut line = Zeroizing::new(Vec::with_capacity(4096));
-        let limit = MAX_LINE as u64 + 1;
+        let limit = MAX_REPLY as u64 + 1;
         (&mut self.stream)
             .take(limit)
             .read_until(b'\n', &mut line)
             .map_err(|error| lost(&self.path, &error))?;
         match line.pop() {
             Some(b'\n') => Ok(line),
-            Some(_) if line.len() >= MAX_LINE => {
-                Err(Failure::Unavailable("the daemon's reply is longer than 256 KiB".into()))
+            Some(_) if line.len() >= MAX_REPLY => {
+                Err(Failure::Unavailable("the daemon's reply is longer than 2 MiB".into()))
             }
             Some(_) | None => {
                 Err(Failure::Unavailable("the daemon hung up before it replied; see its log".into()))

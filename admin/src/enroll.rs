@@ -102,7 +102,13 @@ fn ask_for_code(args: &Args, client: &mut Client, user: &str) -> Result<Answer, 
 fn confirm(client: &mut Client, user: &str, code: SecretText) -> Result<AuthenticatorReport, Failure> {
     match client.ask(&Request::Confirm { user: user.to_owned(), code })? {
         Reply::Confirmed(authenticator) => Ok(authenticator),
-        Reply::Status(_) | Reply::User(_) | Reply::Enrolled(_) | Reply::Error { .. } => Err(unexpected()),
+        Reply::Status(_)
+        | Reply::User(_)
+        | Reply::Enrolled(_)
+        | Reply::Locks(_)
+        | Reply::Unlocked(_)
+        | Reply::Cleared(_)
+        | Reply::Error { .. } => Err(unexpected()),
     }
 }
 

@@ -10,12 +10,13 @@ mod attempt;
 mod client;
 mod configuration;
 mod enroll;
+mod locks;
 mod outcome;
 mod qr;
 mod report;
 mod terminal;
 
-use args::{Args, Command, ConfigCommand, UserCommand};
+use args::{Args, Command, ConfigCommand, LocksCommand, UserCommand};
 use clap::Parser;
 use client::Client;
 use outcome::{Answer, Failure};
@@ -40,6 +41,13 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
+        Command::User { command: UserCommand::Unlock { user } } => {
+            show(args, &Request::UserUnlock { user: user.clone() })
+        }
+        Command::Locks { command: None } => show(args, &Request::Locks {}),
+        Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
+            show(args, &Request::PrefixClear { prefix: prefix.clone() })
+        }
     }
 }
 
@@ -53,9 +61,15 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
     let text = match (&reply, request) {
         (Reply::Status(status), Request::Status {}) => report::status(status),
         (Reply::User(user), Request::UserShow { .. }) => report::user(user),
+        (Reply::Locks(locks), Request::Locks {}) => locks::list(locks),
+        (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
+        (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
         (
             Reply::Status(_)
             | Reply::User(_)
+            | Reply::Locks(_)
+            | Reply::Unlocked(_)
+            | Reply::Cleared(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Error { .. },

@@ -65,6 +65,12 @@ pub(crate) fn status(status: &Status) -> String {
     );
     sheet.line("records lost", &status.records_lost.to_string());
     sheet.list("code waived by", &status.waivers, "no rule");
+    if let Some(day) = &status.observes_until {
+        sheet.line(
+            "tarpit",
+            &format!("refuses nothing until the end of {day} (UTC); no bound holds till then"),
+        );
+    }
     sheet.finish()
 }
 
@@ -114,7 +120,8 @@ fn authenticator(authenticator: &AuthenticatorReport) -> String {
     )
 }
 
-fn lane(lane: &LaneReport) -> String {
+/// One lane on one line.
+pub(crate) fn lane(lane: &LaneReport) -> String {
     let door = if lane.closed_for_s == 0 {
         "open".to_owned()
     } else {
@@ -123,12 +130,13 @@ fn lane(lane: &LaneReport) -> String {
     format!("{}  {}  {door}", lane.lane, count(lane.failures.into(), "failure"))
 }
 
-fn count(number: u64, what: &str) -> String {
+/// A number of things.
+pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The two largest units of a length of time in seconds.
-fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let units = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
     let mut rest = seconds;
     let mut parts = Vec::new();
@@ -144,7 +152,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// Seconds since 1970 as a date and time in UTC (proleptic Gregorian calendar).
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years are counted from March, so that the leap day ends them; 719,468 days lie before 1970-03-01's year zero.
     let days = days + 719_468;

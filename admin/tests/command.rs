@@ -96,6 +96,9 @@ fn wrong_use_is_exit_code_2() {
         &["enroll", "alice", "--confirm", "1", "--seed", "A"],
         &["try", "--from", "office"],
         &["user"],
+        &["user", "unlock"],
+        &["locks", "clear"],
+        &["locks", "192.0.2.7"],
         &["status", "--force"],
     ] {
         let run = twinlock(arguments, "");
@@ -207,14 +210,14 @@ fn a_refusal_of_the_daemon_becomes_its_exit_code() {
 
 #[test]
 fn what_is_no_reply_is_exit_code_3_and_is_not_repeated() {
-    let long = "x".repeat(300 * 1024);
+    let long = "x".repeat(2100 * 1024);
     for (name, reply, expected) in [
         ("garbage", "hunter2\n", "not understood"),
         ("unknown", "{\"reply\":\"hunter2\"}\n", "not understood"),
         ("other", &format!("{ENROLLED}\n"), "not understood"),
         ("half", "{\"reply\":", "hung up before it replied"),
         ("nothing", "", "hung up before it replied"),
-        ("long", &long, "longer than 256 KiB"),
+        ("long", &long, "longer than 2 MiB"),
     ] {
         let (run, _) = against(name, &[reply], &["status"], "");
         assert_eq!(run.code, 3, "{name}");

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod day;
 mod duration;
 mod effective;
 mod guess_budget;
@@ -19,6 +20,7 @@ mod schema;
 mod secret;
 
 pub use check::RESERVED_LOCATIONS;
+pub use day::Day;
 pub use duration::Span;
 pub use effective::{is_console, show};
 pub use guess_budget::GuessBudget;

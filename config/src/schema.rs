@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors everywhere (`deny_unknown_fields`): a misspelt limit must not start weaker than meant.
 
+use crate::day::Day;
 use crate::duration::Span;
 use crate::guess_budget::GuessBudget;
 use crate::network::Network;
@@ -323,6 +324,9 @@ pub struct TarpitSettings {
     pub hosts: u32,
     /// Networks without a prefix lane, where nothing is earned: jump hosts.
     pub uncounted: Vec<Network>,
+    /// Until that day is over (UTC), the tarpit records what it would refuse, and refuses nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe_until: Option<Day>,
 }
 
 impl Default for TarpitSettings {
@@ -336,6 +340,7 @@ impl Default for TarpitSettings {
             guess_budget: GuessBudget::percent(1),
             hosts: 1,
             uncounted: Vec::new(),
+            observe_until: None,
         }
     }
 }

@@ -85,6 +85,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("", "[totp]\nstep = \"45s\"", "t:19:8: totp.step: must be \"30s\" or \"60s\""),
     ("", "[totp]\nwindow_steps = 2", "t:19:16: totp.window_steps: must be 0 or 1"),
     ("", "[totp]\nalgorithm = \"MD5\"", "t:19:13: totp.algorithm: expected \"SHA1\" or \"SHA256\" or \"SHA512\""),
+    ("", "[tarpit]\nobserve_until = \"2026-02-30\"", "t:19:17: tarpit.observe_until: is no day; write year, month and day, as in \"2026-12-24\""),
     ("", "[tarpit]\nfree = 0", "t:19:8: tarpit.free: must be from 1 to 1000"),
     ("", "[tarpit]\nfree = 1001", "t:19:8: tarpit.free: must be from 1 to 1000"),
     ("", "[tarpit]\nbase = \"5h\"", "t:19:8: tarpit.base: is longer than cap; the first wait can be no longer than the longest"),

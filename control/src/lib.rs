@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Longest line in bytes, either way.
+/// Longest request in bytes.
 pub const MAX_LINE: usize = 256 * 1024;
+
+/// Longest reply in bytes.
+pub const MAX_REPLY: usize = 2 * 1024 * 1024;
 
 /// Text that is a secret: wiped on drop and never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,18 @@ pub enum Request {
         /// Name in the directory.
         user: String,
     },
+    /// What is closed at the moment.
+    Locks {},
+    /// Open every lane of a user and forget its failures.
+    UserUnlock {
+        /// Name in the directory.
+        user: String,
+    },
+    /// Open the lanes of an address, or of one prefix, and forget their failures.
+    PrefixClear {
+        /// `192.0.2.7`, `2001:db8::1`, `192.0.2.7/32`, `2001:db8::/64` or `2001:db8::/48`.
+        prefix: String,
+    },
 }
 
 /// What the daemon answers.
@@ -86,6 +101,12 @@ pub enum Reply {
     Confirmed(AuthenticatorReport),
     /// To [`Request::UserShow`].
     User(UserReport),
+    /// To [`Request::Locks`].
+    Locks(Locks),
+    /// To [`Request::UserUnlock`].
+    Unlocked(Unlocked),
+    /// To [`Request::PrefixClear`].
+    Cleared(Cleared),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -138,6 +159,9 @@ pub struct Status {
     pub records_lost: u64,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
+    /// Until the end of this day (UTC) the tarpit refuses nothing, and no bound holds; absent if it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observes_until: Option<String>,
 }
 
 /// One directory server.
@@ -221,12 +245,82 @@ pub struct UserReport {
 /// One lane of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneReport {
-    /// Which: `unfamiliar`, `from 192.0.2.7/32`, `in office`, `local alice`.
+    /// Which: `unfamiliar`, `from 192.0.2.7/32`, `in office`, `local alice`; a prefix lane's prefix.
     pub lane: String,
     /// Failures that still count.
     pub failures: u32,
     /// Seconds until it opens; 0 if it is open.
     pub closed_for_s: u64,
+}
+
+/// What is closed at the moment, what failed last first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locks {
+    /// Lanes of accounts, 1000 at most.
+    pub lanes: Vec<LaneLock>,
+    /// How many there are.
+    pub lanes_closed: u64,
+    /// Prefix lanes, 1000 at most.
+    pub prefixes: Vec<PrefixLock>,
+    /// How many there are.
+    pub prefixes_closed: u64,
+}
+
+/// A lane of an account that is closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneLock {
+    /// What the account was called when it was enrolled or last let in; absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Its immutable id.
+    pub id: String,
+    /// Which lane.
+    pub lane: String,
+    /// Failures that still count.
+    pub failures: u32,
+    /// When the last one was settled, seconds since 1970.
+    pub last_failure: u64,
+    /// Seconds until it opens.
+    pub closed_for_s: u64,
+    /// When that is, seconds since 1970, as the wall clock stands now.
+    pub until: u64,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// A prefix lane that is closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrefixLock {
+    /// Which.
+    pub prefix: String,
+    /// The failures that closed it.
+    pub failures: u32,
+    /// Seconds until it opens.
+    pub closed_for_s: u64,
+    /// When that is, seconds since 1970, as the wall clock stands now.
+    pub until: u64,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// What was opened for a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlocked {
+    /// Name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The lanes that were closed or had failures, as they were.
+    pub lanes: Vec<LaneReport>,
+}
+
+/// What was opened of an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleared {
+    /// The lanes that were looked at: one for a prefix; for an IPv6 address its /64 and its /48.
+    pub prefixes: Vec<String>,
+    /// Those that were closed or had failures, as they were.
+    pub lanes: Vec<LaneReport>,
 }
 
 #[cfg(test)]
@@ -240,6 +334,8 @@ mod tests {
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"op":"enroll","user":"alice","label":"phone","active":false}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        let request = Request::PrefixClear { prefix: "192.0.2.7".into() };
+        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"op":"prefix-clear","prefix":"192.0.2.7"}"#);
     }
 
     #[test]

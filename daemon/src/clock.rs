@@ -20,6 +20,25 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+/// One run of this host's kernel, and how long it has lasted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Another one after every boot.
+    pub id: String,
+    /// Milliseconds since then, suspended time included (CLOCK_BOOTTIME).
+    pub age_ms: u64,
+}
+
+impl Boot {
+    /// The present one, where the kernel tells.
+    #[must_use]
+    pub fn present() -> Option<Self> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = id.trim();
+        (!id.is_empty()).then(|| Self { id: id.to_owned(), age_ms: boot_ms() })
+    }
+}
+
 /// Tells [`Now`]. Cloning shares the clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Kind);

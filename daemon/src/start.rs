@@ -2,11 +2,11 @@
 //! weaker than it was told to be.
 
 use crate::audit::{Auditor, event_line};
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
-use crate::store::{SealKey, Store};
+use crate::store::{SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use crate::{admin, listener};
@@ -23,6 +23,8 @@ use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How often what changed in prefix lanes is written down.
+const PREFIXES: Duration = Duration::from_secs(1);
 
 /// Reads and checks a configuration file: what `--check` and every start do first.
 ///
@@ -56,8 +58,10 @@ pub fn build(
     let limits = LaneLimits::new(&config.tarpit);
     let account_limits = AccountLimits::new(&config.tarpit, &settings.lockout);
     let wall = Clock::system(LaneTime::default()).now().wall;
-    let (store, resumed) = Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall)
-        .map_err(|error| at("store.path", &error))?;
+    let boot = Boot::present();
+    let (store, resumed) =
+        Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
+            .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time);
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
@@ -70,7 +74,7 @@ pub fn build(
         config.totp.window_steps,
         store.clone(),
         clock.clone(),
-        &resumed.known_pairs,
+        &resumed,
     )
     .map_err(|error| at("tarpit", &error))?;
     let house = House {
@@ -108,6 +112,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let logins = tokio::spawn(listener::serve(Arc::clone(&house), login_socket, stop.clone()));
     let commands = tokio::spawn(admin::serve(Arc::clone(&house), admin_socket, started, stop.clone()));
     let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
+    let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     told_to_end.await;
@@ -115,11 +120,15 @@ pub async fn run(house: House) -> Result<(), String> {
 
     tell.send_replace(true);
     heartbeat.abort();
+    prefixes.abort();
     let _ = logins.await;
     let _ = commands.await;
     for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {
         // A socket file that stays behind is replaced at the next start.
         let _ = std::fs::remove_file(socket);
+    }
+    if let Err(error) = write_down(&house).await {
+        house.auditor.warning(&event_line("store-unavailable", &[("error", &error.to_string())]));
     }
     house.auditor.event("stopped");
     house.store.clone().close().await;
@@ -129,6 +138,10 @@ pub async fn run(house: House) -> Result<(), String> {
 fn say_how_it_starts(house: &House) {
     let waivers = check::waivers(&house.policy);
     house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
+    if let Some(day) = house.tarpit.observes_until() {
+        let until = day.to_string();
+        house.auditor.warning(&event_line("tarpit-observes-only", &[("until", &until)]));
+    }
     for waiver in waivers {
         house.auditor.event(&event_line("waiver-in-force", &[("rule", &waiver)]));
     }
@@ -141,6 +154,20 @@ async fn beat(house: Arc<House>) {
             house.auditor.warning(&event_line("store-unavailable", &[("error", &error.to_string())]));
         }
     }
+}
+
+async fn keep_prefixes(house: Arc<House>) {
+    loop {
+        tokio::time::sleep(PREFIXES).await;
+        // What cannot be written is tried again; that the store is away is said with each heartbeat.
+        let _ = house.tarpit.write_prefixes().await;
+    }
+}
+
+/// What a stop need not lose.
+async fn write_down(house: &House) -> Result<(), StoreError> {
+    house.tarpit.write_prefixes().await?;
+    house.store.tick(house.clock.now()).await
 }
 
 /// Ends with SIGTERM or SIGINT. They are caught from the call on, before anything listens: whoever finds a socket there

@@ -74,6 +74,15 @@ impl Finding {
 pub fn check(config: &Config, policy: &Policy) -> Findings {
     let mut findings = Findings::default();
     findings.errors.extend(budget::above_budget(config, policy));
+    if let Some(day) = config.tarpit.observe_until {
+        findings.warnings.push(Finding {
+            key: "tarpit.observe_until".into(),
+            message: format!(
+                "until the end of {day} (UTC) the tarpit refuses nothing: no bound on guessing holds till then"
+            ),
+            hint: "remove it to have refusals from now on; after that day it means nothing".into(),
+        });
+    }
     check_binds(config, policy, &mut findings);
     for (index, rule) in policy.rules.iter().enumerate() {
         let key = format!("rule[{index}]");

@@ -62,6 +62,12 @@ impl LaneLimits {
         self.ceiling
     }
 
+    /// The failure that brings the first wait.
+    #[must_use]
+    pub const fn free(&self) -> u32 {
+        self.free
+    }
+
     /// The wait after `failures` of them, without jitter; none while they are free.
     #[must_use]
     pub fn wait(&self, failures: u32) -> Duration {
@@ -198,6 +204,12 @@ impl PrefixLimits {
     pub fn wide(limit: &SourceLimit) -> Self {
         let narrow = Self::narrow(limit);
         Self { failures: narrow.failures.saturating_mul(4), ..narrow }
+    }
+
+    /// So many close a lane.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
     }
 }
 

@@ -106,10 +106,19 @@ impl Site {
     /// # Panics
     /// It does not come up within ten seconds.
     pub fn start_daemon(&mut self) {
+        self.start_daemon_under(&[]);
+    }
+
+    /// The same with variables in its environment.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_under(&mut self, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.path("daemon.err")).unwrap();
         let child = Command::new(binary("twinlockd"))
             .arg("--config")
             .arg(self.path("twinlock.toml"))
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

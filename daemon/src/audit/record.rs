@@ -83,6 +83,8 @@ pub struct Record {
     pub waiver: Option<String>,
     /// The account lane.
     pub lane: Option<String>,
+    /// Why the tarpit would have refused it, while it only observes.
+    pub observed: Option<Reason>,
     /// Whether the caller was trusted: `root`, or `uid N` for one that speaks for itself only.
     pub caller: String,
     /// Which server answered last, or what failed.
@@ -107,6 +109,7 @@ impl Record {
             code: Proved::No,
             waiver: None,
             lane: None,
+            observed: None,
             caller: String::new(),
             detail: None,
         }
@@ -158,6 +161,9 @@ impl Record {
         say("code", self.code.word(), 8);
         say("waiver", self.waiver.as_deref().unwrap_or("-"), 43);
         say("lane", self.lane.as_deref().unwrap_or("-"), 67);
+        if let Some(observed) = self.observed {
+            say("observed", observed.word(), 16);
+        }
         say("ms", &took.as_millis().to_string(), 8);
         say("caller", &self.caller, 16);
         say("account", self.account.as_deref().unwrap_or("-"), 83);
@@ -197,6 +203,7 @@ mod tests {
         record.rule = Some(nasty.clone());
         record.waiver = Some(nasty.clone());
         record.lane = Some(nasty.clone());
+        record.observed = Some(Reason::PrefixClosed);
         record.caller.clone_from(&nasty);
         record.detail = Some(nasty);
         let line = record.line(Verdict::Unavailable, Reason::DirectoryUnavailable, Duration::from_secs(3600));

@@ -10,7 +10,7 @@ use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
-use crate::tarpit::{Charge, Proofs, Refused, Try};
+use crate::tarpit::{Charge, Proofs, Refused, Try, WouldRefuse};
 use crate::totp::CodeProof;
 use twinlock_policy::{Factors, Plan, Questions, Username};
 use twinlock_protocol::{AuthTok, Secret};
@@ -87,6 +87,7 @@ pub(super) async fn nobody(
     record: &mut Record,
 ) -> Result<Judged, Decision> {
     let charge = house.tarpit.charge_nobody(tried).await.map_err(|why| refused(why, record))?;
+    record.observed = charge.observed().map(Reason::from);
     let typed = match answers {
         Answers::Separate { password: Some(typed), .. } | Answers::Field(typed) => Some(typed),
         Answers::Separate { password: None, .. } | Answers::SshdMarker => None,
@@ -185,6 +186,7 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
         return Code { proof: None, denial: Some(Reason::UnknownAccount), length: 0 };
     };
     record.lane = Some(lane.to_string());
+    record.observed = charge.observed().map(Reason::from);
     let (proof, denial, proved) = match of_account.code() {
         CodeOutcome::NotAsked => (None, None, Proved::No),
         CodeOutcome::Right(proof) => (Some(proof), None, Proved::Right),
@@ -234,6 +236,16 @@ impl Charge {
         self.of_account().is_some_and(|(_, charge)| {
             matches!(charge.code(), CodeOutcome::Replay { same_pair: true } | CodeOutcome::InUse)
         })
+    }
+}
+
+impl From<WouldRefuse> for Reason {
+    fn from(observed: WouldRefuse) -> Self {
+        match observed {
+            WouldRefuse::PrefixClosed => Self::PrefixClosed,
+            WouldRefuse::LaneClosed => Self::LaneClosed,
+            WouldRefuse::Full => Self::LaneFull,
+        }
     }
 }
 

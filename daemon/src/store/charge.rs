@@ -44,6 +44,17 @@ pub struct ChargeRequest {
     pub bind: BindNeed,
     /// Two codes may be compared although the lane takes nothing else: the caller has counted the try.
     pub way_in: bool,
+    /// Whether a closed or full lane refuses. If not, that it would have is told.
+    pub enforce: bool,
+}
+
+/// Why a lane would have refused, had it not only been observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// It is closed.
+    Closed,
+    /// All its slots are taken.
+    Full,
 }
 
 /// What became of it.
@@ -79,6 +90,7 @@ pub struct Charge {
     account_limits: AccountLimits,
     code: CodeOutcome,
     code_length: usize,
+    observed: Option<Observed>,
     spent: bool,
     otherwise: Option<Ending>,
     orphans: Orphans,
@@ -95,6 +107,12 @@ impl Charge {
     #[must_use]
     pub const fn code_length(&self) -> usize {
         self.code_length
+    }
+
+    /// Why the lane would have refused, where that is only observed.
+    #[must_use]
+    pub const fn observed(&self) -> Option<Observed> {
+        self.observed
     }
 
     /// The attempt it was made for.
@@ -170,15 +188,23 @@ impl fmt::Debug for Charge {
 pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeReply, StoreError> {
     room.see(request.now.lane);
     let lane = request.lane.to_string();
+    let mut observed = None;
     let slots = match opening(room, &request, &lane)? {
         Ok(slots) => Some(slots),
         Err(_) if request.way_in => None,
-        Err(barred) => return Ok(barred),
+        Err(barred) if request.enforce => return Ok(barred),
+        Err(_) => {
+            observed = Some(Observed::Closed);
+            Some(u32::MAX)
+        }
     };
     if let Some(slots) = slots
         && taken(room, &request.account, &lane)? >= slots
     {
-        return Ok(ChargeReply::Full);
+        if request.enforce {
+            return Ok(ChargeReply::Full);
+        }
+        observed = Some(Observed::Full);
     }
     let (judgement, oldest) = judge(room, &request, slots.is_none())?;
     let proved = matches!(judgement.outcome, CodeOutcome::Right(_));
@@ -220,6 +246,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         account_limits: request.account_limits,
         code: judgement.outcome,
         code_length: judgement.code_length,
+        observed,
         spent: judgement.claim == Some(Claim::Spend),
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),

@@ -20,7 +20,7 @@ const LAST_OF_THIS_MAJOR: i64 = 999;
 pub(super) const PRESENT_KEY: i64 = 1;
 
 /// Step n brings a file from schema n to n + 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE progress (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -104,6 +104,16 @@ CREATE TABLE bind (
     state TEXT NOT NULL CHECK (state IN ('open', 'failed', 'unanswered'))
 ) STRICT;
 CREATE INDEX bind_account ON bind (account);
+",
+    r"
+CREATE TABLE prefix_lane (
+    prefix TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    began INTEGER NOT NULL,
+    not_before INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE progress ADD COLUMN boot TEXT;
+ALTER TABLE progress ADD COLUMN lane_time_at_boot INTEGER;
 ",
 ];
 

@@ -10,6 +10,9 @@ mod error;
 mod file;
 mod key;
 mod known;
+mod locks;
+mod prefixes;
+mod resume;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -18,19 +21,20 @@ mod writer;
 pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
 pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
-pub use charge::{Charge, ChargeReply, ChargeRequest};
+pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
+pub use locks::ClosedLane;
 pub use settle::{Settled, Settlement};
 
-use crate::clock::{Now, WallTime};
+use crate::clock::{Boot, Now, WallTime};
 use crate::totp::Parameters;
 use rusqlite::params;
 use std::path::Path;
 use twinlock_config::TotpSettings;
 use twinlock_control::AuthenticatorReport;
-use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
 use twinlock_policy::{AccountId, LaneKey, Prefix, Username};
 use twinlock_protocol::Secret;
 use writer::{Room, Writer};
@@ -46,6 +50,8 @@ pub struct Resumed {
     pub lane_time: LaneTime,
     /// Known pairs that are not forgotten.
     pub known_pairs: Vec<KnownPair>,
+    /// Prefix lanes as they were last written, forgotten ones included.
+    pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
     /// Charges that were open when the daemon last ended. They were settled as failures.
     pub crashed_charges: u64,
 }
@@ -63,7 +69,8 @@ pub struct Totals {
 
 impl Store {
     /// Opens the store, making the file (mode 0600, in a folder that exists) if there is none. Charges that an earlier
-    /// run left open become failures under `limits`; `wall` tells which known pairs are forgotten. Blocks.
+    /// run left open become failures under `limits`; `wall` tells which known pairs are forgotten, `boot` how long ago
+    /// the earlier run was. Blocks.
     ///
     /// # Errors
     /// [`StoreError::Open`], naming path and remedy: the file cannot be opened, is not a store, is open in another
@@ -75,22 +82,29 @@ impl Store {
         limits: &LaneLimits,
         account_limits: &AccountLimits,
         wall: WallTime,
+        boot: Option<&Boot>,
     ) -> Result<(Self, Resumed), StoreError> {
         let parameters = Parameters::of_settings(totp)
             .map_err(|error| StoreError::Open { path: path.to_owned(), problem: error.to_string() })?;
         let (db, lock) = file::open(path, &key)?;
-        let highest: i64 = db.query_row("SELECT lane_time FROM progress", [], |row| row.get(0))?;
         let mut room = Room {
             db,
             key,
             parameters,
             window_steps: totp.window_steps,
-            highest: LaneTime(uint(highest)),
+            highest: LaneTime::default(),
             orphans: settle::Orphans::default(),
         };
-        let (crashed_charges, _) = room.transaction(|room| settle::crashed(room, limits, account_limits))?;
-        let resumed =
-            Resumed { lane_time: room.highest, known_pairs: known::all(&room, wall)?, crashed_charges };
+        let (crashed_charges, _) = room.transaction(|room| {
+            resume::time_line(room, boot)?;
+            settle::crashed(room, limits, account_limits)
+        })?;
+        let resumed = Resumed {
+            lane_time: room.highest,
+            known_pairs: known::all(&room, wall)?,
+            prefix_lanes: prefixes::all(&room)?,
+            crashed_charges,
+        };
         Ok((Self(Writer::start(room, lock)?), resumed))
     }
 
@@ -177,6 +191,45 @@ impl Store {
     ) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
         let account = account.clone();
         self.0.call(move |room| lanes(room, &account, &limits, now.lane)).await
+    }
+
+    /// Lanes of any account that are closed, the one that failed last first, `most` at most.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn closed_lanes(&self, now: Now, most: u32) -> Result<Vec<ClosedLane>, StoreError> {
+        self.0.call(move |room| locks::closed(room, now.lane, most)).await
+    }
+
+    /// Opens every lane of an account and forgets its failures. Returns the lanes that had any.
+    ///
+    /// # Errors
+    /// Nothing was opened.
+    pub async fn unlock(
+        &self,
+        account: &AccountId,
+        limits: LaneLimits,
+        now: Now,
+    ) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| locks::unlock(room, &account, &limits, now)).await
+    }
+
+    /// Writes what prefix lanes have become, all or none; `None` is one that is gone.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn write_prefix_lanes(
+        &self,
+        rows: Vec<(Prefix, Option<PrefixLane>)>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.0
+            .call(move |room| {
+                room.see(now.lane);
+                prefixes::write(room, &rows)
+            })
+            .await
     }
 
     /// Prefixes from which the account has met its rule, last used first.

@@ -1,6 +1,6 @@
 //! How fast anyone may guess. A charge is a slot taken in every lane an attempt stands in, before anything is
 //! compared; settling gives it back, with or without a failure. Account lanes are rows of the store, prefix lanes are
-//! memory.
+//! memory, of which the store keeps a copy for the next start.
 
 mod held;
 mod known;
@@ -14,20 +14,21 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, KnownPair, Settled, Settlement,
-    Store, StoreError,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Observed, Resumed, Settled,
+    Settlement, Store, StoreError,
 };
 use held::Held;
 use known::Known;
+pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use repeats::Repeats;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use twinlock_config::TarpitSettings;
-use twinlock_policy::lane::{AccountLimits, Jitter, LaneLimits};
-use twinlock_policy::{LaneKey, Place, Prefix, Source, Stand, Username};
+use tokio::sync::{Mutex, Notify};
+use twinlock_config::{Day, TarpitSettings};
+use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits};
+use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Source, Stand, Username};
 use twinlock_protocol::Secret;
 use way_in::Ways;
 
@@ -70,11 +71,34 @@ pub struct Charge {
     prefixes: PrefixCharge,
 }
 
+/// Why an attempt would have been refused, had the tarpit not only observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WouldRefuse {
+    /// A prefix lane is closed.
+    PrefixClosed,
+    /// The account lane is closed.
+    LaneClosed,
+    /// Every slot of a lane is taken.
+    Full,
+}
+
 impl Charge {
     /// The account lane, and what came of the code in it; neither is there for a name that does not exist.
     #[must_use]
     pub fn of_account(&self) -> Option<(&LaneKey, &store::Charge)> {
         self.account.as_ref().map(|(lane, charge)| (lane, charge))
+    }
+
+    /// Why it would have been refused, where that is only observed.
+    #[must_use]
+    pub fn observed(&self) -> Option<WouldRefuse> {
+        let account = self.account.as_ref().and_then(|(_, charge)| charge.observed());
+        match (self.prefixes.observed(), account) {
+            (Some(Observed::Closed), _) => Some(WouldRefuse::PrefixClosed),
+            (_, Some(Observed::Closed)) => Some(WouldRefuse::LaneClosed),
+            (Some(Observed::Full), _) | (_, Some(Observed::Full)) => Some(WouldRefuse::Full),
+            (None, None) => None,
+        }
     }
 }
 
@@ -107,16 +131,19 @@ pub struct Tarpit {
     ways: Ways,
     repeats: Repeats,
     window_steps: u8,
+    observe_until: Option<Day>,
     prefixes: Prefixes,
     known: Known,
     store: Store,
     clock: Clock,
     held: Held,
     freed: Arc<Notify>,
+    /// One writes prefix lanes down at a time.
+    writing: Mutex<()>,
 }
 
 impl Tarpit {
-    /// With the known pairs the store remembers.
+    /// With the known pairs and the prefix lanes that the store remembers.
     ///
     /// # Errors
     /// The operating system has no random numbers to give.
@@ -126,20 +153,24 @@ impl Tarpit {
         window_steps: u8,
         store: Store,
         clock: Clock,
-        known_pairs: &[KnownPair],
+        resumed: &Resumed,
     ) -> Result<Self, getrandom::Error> {
+        let prefixes = Prefixes::new(&settings.source_limit, prefix::CAPACITY);
+        prefixes.restore(&resumed.prefix_lanes, clock.now().lane);
         Ok(Self {
             limits: LaneLimits::new(settings),
             account_limits,
             ways: Ways::new(way_in::CAPACITY),
             repeats: Repeats::new()?,
             window_steps,
-            prefixes: Prefixes::new(&settings.source_limit, prefix::CAPACITY),
-            known: Known::new(known_pairs),
+            observe_until: settings.observe_until,
+            prefixes,
+            known: Known::new(&resumed.known_pairs),
             store,
             clock,
             held: Held::new(),
             freed: Arc::new(Notify::new()),
+            writing: Mutex::new(()),
         })
     }
 
@@ -149,10 +180,59 @@ impl Tarpit {
         &self.limits
     }
 
+    /// The day until the end of which it only observes, if it does now.
+    #[must_use]
+    pub fn observes_until(&self) -> Option<Day> {
+        self.observe_until.filter(|day| self.clock.now().wall.0 < day.end_s())
+    }
+
+    fn enforces(&self) -> bool {
+        self.observes_until().is_none()
+    }
+
     /// Prefix lanes closed now.
     #[must_use]
     pub fn prefixes_closed(&self) -> u64 {
         self.prefixes.closed(self.clock.now().lane)
+    }
+
+    /// The prefix lanes closed now, the one that closed last first, `most` at most.
+    #[must_use]
+    pub fn closed_prefixes(&self, most: usize) -> Vec<PrefixState> {
+        self.prefixes.all_closed(self.clock.now().lane, most)
+    }
+
+    /// Writes down what changed in prefix lanes since it was last done. Due each second and at the end; a kill loses
+    /// what was counted since, but no closing (see [`Tarpit::settle`]).
+    ///
+    /// # Errors
+    /// It could not be written, and is tried again the next time.
+    pub async fn write_prefixes(&self) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().await;
+        let changed = self.prefixes.changed();
+        if !changed.rows().is_empty() {
+            self.store.write_prefix_lanes(changed.rows().to_vec(), self.clock.now()).await?;
+        }
+        changed.written();
+        Ok(())
+    }
+
+    /// Opens a prefix lane and forgets its failures. Returns what it was, if it said anything. It is closed again after a
+    /// restart unless [`Tarpit::write_prefixes`] has got through since.
+    pub fn clear_prefix(&self, prefix: Prefix) -> Option<PrefixState> {
+        let was = self.prefixes.clear(prefix, self.clock.now().lane);
+        self.freed.notify_waiters();
+        was
+    }
+
+    /// Opens every lane of an account and forgets its failures. Returns the lanes that had any.
+    ///
+    /// # Errors
+    /// Nothing was opened.
+    pub async fn unlock(&self, account: &AccountId) -> Result<Vec<(LaneKey, Lane)>, StoreError> {
+        let unlocked = self.store.unlock(account, self.limits, self.clock.now()).await;
+        self.freed.notify_waiters();
+        unlocked
     }
 
     /// Looks at the prefix lanes before any I/O. A closed one ends the attempt here, unless this spelling of a name
@@ -161,7 +241,7 @@ impl Tarpit {
         let closed = place
             .counted_address()
             .is_some_and(|address| self.prefixes.is_closed(address, self.clock.now().lane));
-        if !closed || place.network().is_some() {
+        if !closed || place.network().is_some() || !self.enforces() {
             return Gate::Open;
         }
         let wall = self.clock.now().wall;
@@ -200,6 +280,7 @@ impl Tarpit {
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
             code: proofs.code,
             window_steps: self.window_steps,
+            enforce: self.enforces(),
             account_limits: self.account_limits,
             bind: proofs.bind,
             way_in: false,
@@ -257,7 +338,8 @@ impl Tarpit {
         request: Option<&ChargeRequest>,
     ) -> Result<Charge, Refused> {
         let now = self.clock.now();
-        let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane)) {
+        let prefixes = match prefixes.map(|address| self.prefixes.reserve(address, now.lane, self.enforces()))
+        {
             None => PrefixCharge::none(&self.prefixes),
             Some(Slot::Taken(charge)) => charge,
             Some(Slot::Closed) => return Err(Refused::PrefixClosed),
@@ -291,7 +373,7 @@ impl Tarpit {
         self.repeats.remember(&account.id, source, password);
     }
 
-    /// Gives the slots back; durable when it returns.
+    /// Gives the slots back; durable when it returns, and so is the closing of a prefix lane.
     ///
     /// # Errors
     /// The store did not take it: nobody may be let in on it.
@@ -309,7 +391,7 @@ impl Tarpit {
             Settlement::Granted { learn } => *learn,
             Settlement::Failed | Settlement::Released => None,
         };
-        charge.prefixes.settle(failed, now.lane, jitter);
+        let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
             Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
@@ -318,6 +400,10 @@ impl Tarpit {
             self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();
+        if closed {
+            // Nobody is let in on this; what could not be written is tried again each second.
+            let _ = self.write_prefixes().await;
+        }
         settled
     }
 }

@@ -37,9 +37,8 @@ fn bench() -> Bench {
     let account_limits = AccountLimits::new(&config.tarpit, &twinlock_config::Lockout::default());
     let path = folder.join("state.db");
     let (store, resumed) =
-        Store::open(&path, key, &config.totp, &limits, &account_limits, clock.now().wall).unwrap();
-    let tarpit =
-        Tarpit::new(&config.tarpit, account_limits, 1, store, clock.clone(), &resumed.known_pairs).unwrap();
+        Store::open(&path, key, &config.totp, &limits, &account_limits, clock.now().wall, None).unwrap();
+    let tarpit = Tarpit::new(&config.tarpit, account_limits, 1, store, clock.clone(), &resumed).unwrap();
     Bench { tarpit, policy: Policy::new(&config), clock, folder }
 }
 

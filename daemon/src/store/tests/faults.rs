@@ -21,6 +21,7 @@ async fn a_wrong_key_is_noticed_when_the_store_is_opened() {
         &bench.limits,
         &account_limits(),
         WallTime(1),
+        None,
     ));
     assert!(text.contains("the seal key is not the one this store was made with"), "{text}");
     assert!(text.starts_with(db.to_str().unwrap()), "{text}");
@@ -66,6 +67,7 @@ async fn a_missing_folder_is_named_with_the_remedy() {
         &limits(3),
         &account_limits(),
         WallTime(1),
+        None,
     ));
     assert!(text.contains("/nonexistent/twinlock") && text.contains("make it"), "{text}");
 }

@@ -6,6 +6,7 @@ mod authenticators;
 mod codes;
 mod faults;
 mod lanes;
+mod locks;
 
 use super::*;
 use crate::attempt::AttemptId;
@@ -94,7 +95,17 @@ fn code_of(seed: &str, wall: WallTime) -> Vec<u8> {
 }
 
 fn open(folder: &Folder, clock: &Clock, limits: &LaneLimits) -> Result<(Store, Resumed), StoreError> {
-    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, &account_limits(), clock.now().wall)
+    open_on(folder, clock, limits, None)
+}
+
+fn open_on(
+    folder: &Folder,
+    clock: &Clock,
+    limits: &LaneLimits,
+    boot: Option<&Boot>,
+) -> Result<(Store, Resumed), StoreError> {
+    let wall = clock.now().wall;
+    Store::open(&folder.db(), key(), &TotpSettings::default(), limits, &account_limits(), wall, boot)
 }
 
 impl Bench {
@@ -138,6 +149,7 @@ impl Bench {
             pair,
             code,
             window_steps: 1,
+            enforce: true,
             account_limits: account_limits(),
             bind: BindNeed::None,
             way_in: false,

@@ -1,25 +1,26 @@
 //! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; whatever is changed is
 //! recorded.
 
+mod enroll;
+mod locks;
+
 use crate::attempt::Deadline;
-use crate::audit::{self, event_line};
+use crate::audit;
 use crate::caller::is_trusted;
 use crate::directory::Account;
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
-use crate::store::{Confirmation, NewAuthenticator, StoreError};
-use crate::totp::{Label, Seed};
+use crate::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use twinlock_control::{
-    AuthenticatorReport, AuthenticatorState, Enrolled, ErrorKind, LaneReport, MAX_LINE, Reply, Request,
-    SecretText, Status, UserReport,
-};
+use twinlock_control::{ErrorKind, LaneReport, MAX_LINE, Reply, Request, Status, UserReport};
+use twinlock_policy::LaneKey;
+use twinlock_policy::lane::{Lane, LaneLimits, LaneTime};
 use twinlock_policy::{Username, check};
 use twinlock_protocol::Secret;
 
@@ -27,10 +28,6 @@ use twinlock_protocol::Secret;
 const CONNECTIONS: usize = 32;
 /// For one line to be read, answered and taken.
 const PER_REQUEST: Duration = Duration::from_secs(15);
-
-/// Held from counting an account's authenticators until one more is written, so that two requests at once cannot both
-/// take the room that is left for one.
-static COUNTING: Mutex<()> = Mutex::const_new(());
 
 /// Serves until `stop` changes.
 pub async fn serve(
@@ -95,11 +92,14 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::Status {} => status(house, started).await,
         Request::UserShow { user } => user_show(house, &user).await,
         Request::Enroll { user, label, seed, active } => {
-            enroll(house, peer, &user, &label, seed.as_ref(), active).await
+            enroll::enroll(house, peer, &user, &label, seed.as_ref(), active).await
         }
         Request::Confirm { user, code } => {
-            confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
+            enroll::confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
         }
+        Request::Locks {} => locks::list(house).await,
+        Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
+        Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -122,6 +122,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
         waivers: check::waivers(&house.policy),
+        observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
     }))
 }
 
@@ -141,22 +142,27 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
         groups: account.groups.map(|groups| groups.iter().map(ToString::to_string).collect()),
         refused,
         authenticators,
-        lanes: lanes
-            .into_iter()
-            .map(|(key, lane)| LaneReport {
-                lane: key.to_string(),
-                failures: lane.counted(limits, now.lane),
-                closed_for_s: lane
-                    .not_before
-                    .since(now.lane)
-                    .as_millis()
-                    .div_ceil(1000)
-                    .try_into()
-                    .unwrap_or(u64::MAX),
-            })
-            .collect(),
+        lanes: lanes.iter().map(|(key, lane)| lane_report(key, lane, limits, now.lane)).collect(),
         known_from: known.iter().map(ToString::to_string).collect(),
     }))
+}
+
+fn lane_report(key: &LaneKey, lane: &Lane, limits: &LaneLimits, now: LaneTime) -> LaneReport {
+    LaneReport {
+        lane: key.to_string(),
+        failures: lane.counted(limits, now),
+        closed_for_s: seconds_until(lane.not_before, now),
+    }
+}
+
+/// Rounded up, so that what is closed is never said to be open.
+fn seconds_until(then: LaneTime, now: LaneTime) -> u64 {
+    then.since(now).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+/// Who changed something, for the record.
+fn by(peer: &UCred) -> String {
+    format!("uid {}", peer.uid())
 }
 
 fn why_refused(house: &House, account: &Account) -> Option<String> {
@@ -169,100 +175,6 @@ fn why_refused(house: &House, account: &Account) -> Option<String> {
     }
     let uid = account.uid_number.filter(|uid| !is_uid_for_people(*uid))?;
     Some(format!("uidNumber {uid} is below 1000 or one that systemd hands out; give the entry another"))
-}
-
-async fn enroll(
-    house: &House,
-    peer: &UCred,
-    user: &str,
-    label: &str,
-    seed: Option<&SecretText>,
-    active: bool,
-) -> Result<Reply, Reply> {
-    let seed = match seed {
-        Some(seed) => Seed::from_base32(seed.expose()).map_err(|error| wrong(&error.to_string()))?,
-        None if active => {
-            return Err(wrong("an authenticator can be active at once only if its seed is given"));
-        }
-        None => Seed::random().map_err(|error| unavailable(&error.to_string()))?,
-    };
-    let label = Label::new(label).map_err(|error| wrong(&error.to_string()))?;
-    let account = find(house, user).await?;
-    if let Some(why) = why_refused(house, &account) {
-        return Err(no(&format!("{user} could not log in anyway: {why}")));
-    }
-    let _alone = COUNTING.lock().await;
-    stay_in_budget(house, &account, house.config.totp.digits).await?;
-    let new = NewAuthenticator { label, seed, active };
-    let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
-    let made = made.map_err(|error| of_store(&error))?;
-    record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &made.report.label);
-    Ok(Reply::Enrolled(Enrolled {
-        account: account.name.to_string(),
-        authenticator: made.report,
-        uri: made.uri,
-    }))
-}
-
-/// Refuses an authenticator of `digits` more where the account's guess bound would pass the budget.
-async fn stay_in_budget(house: &House, account: &Account, digits: u8) -> Result<(), Reply> {
-    let active = having(house, account, AuthenticatorState::Active).await?;
-    let existing: Vec<u8> = active.iter().map(|authenticator| authenticator.digits).collect();
-    match check::would_exceed(&house.config, &house.policy, &existing, digits) {
-        None => Ok(()),
-        Some(bound) => Err(no(&format!(
-            "one more authenticator of {digits} digits would raise the chance of guessing a code of {} to {bound} a \
-             year, above guess_budget = \"{}\"; {}",
-            account.name,
-            house.config.tarpit.guess_budget,
-            check::remedies(&house.config)
-        ))),
-    }
-}
-
-async fn having(
-    house: &House,
-    account: &Account,
-    state: AuthenticatorState,
-) -> Result<Vec<AuthenticatorReport>, Reply> {
-    let all = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
-    Ok(all.into_iter().filter(|authenticator| authenticator.state == state).collect())
-}
-
-async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
-    let account = find(house, user).await?;
-    let _alone = COUNTING.lock().await;
-    if let Some(pending) = having(house, &account, AuthenticatorState::Pending).await?.first() {
-        stay_in_budget(house, &account, pending.digits).await?;
-    }
-    let outcome =
-        house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
-    match outcome {
-        Confirmation::Confirmed(report) => {
-            record(house, peer, "enrolled", &account, &report.label);
-            Ok(Reply::Confirmed(report))
-        }
-        Confirmation::WrongCode { tries_left: 0 } => {
-            Err(no(&format!("that is not its code either; begin anew with: twinlock enroll {user}")))
-        }
-        Confirmation::WrongCode { .. } => {
-            Err(no("that is not the authenticator's code; check the phone's clock and try again"))
-        }
-        Confirmation::NothingPending => Err(no(&format!(
-            "{user} has no authenticator waiting to be confirmed; make one with: twinlock enroll {user}"
-        ))),
-    }
-}
-
-fn record(house: &House, peer: &UCred, word: &str, account: &Account, label: &str) {
-    let by = format!("uid {}", peer.uid());
-    let fields = [
-        ("by", by.as_str()),
-        ("user", account.name.as_str()),
-        ("account", account.id.as_str()),
-        ("label", label),
-    ];
-    house.auditor.event(&event_line(word, &fields));
 }
 
 async fn find(house: &House, user: &str) -> Result<Account, Reply> {

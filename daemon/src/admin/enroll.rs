@@ -1,0 +1,111 @@
+//! Enrolment: an authenticator is made pending, then confirmed by a code of it. Both are recorded.
+
+use super::{by, find, no, of_store, unavailable, why_refused, wrong};
+use crate::audit::event_line;
+use crate::directory::Account;
+use crate::house::House;
+use crate::store::{Confirmation, NewAuthenticator};
+use crate::totp::{Label, Seed};
+use tokio::net::unix::UCred;
+use tokio::sync::Mutex;
+use twinlock_control::{AuthenticatorReport, AuthenticatorState, Enrolled, Reply, SecretText};
+use twinlock_policy::check;
+use twinlock_protocol::Secret;
+
+/// Held from counting an account's authenticators until one more is written, so that two requests at once cannot both
+/// take the room that is left for one.
+static COUNTING: Mutex<()> = Mutex::const_new(());
+
+pub(super) async fn enroll(
+    house: &House,
+    peer: &UCred,
+    user: &str,
+    label: &str,
+    seed: Option<&SecretText>,
+    active: bool,
+) -> Result<Reply, Reply> {
+    let seed = match seed {
+        Some(seed) => Seed::from_base32(seed.expose()).map_err(|error| wrong(&error.to_string()))?,
+        None if active => {
+            return Err(wrong("an authenticator can be active at once only if its seed is given"));
+        }
+        None => Seed::random().map_err(|error| unavailable(&error.to_string()))?,
+    };
+    let label = Label::new(label).map_err(|error| wrong(&error.to_string()))?;
+    let account = find(house, user).await?;
+    if let Some(why) = why_refused(house, &account) {
+        return Err(no(&format!("{user} could not log in anyway: {why}")));
+    }
+    let _alone = COUNTING.lock().await;
+    stay_in_budget(house, &account, house.config.totp.digits).await?;
+    let new = NewAuthenticator { label, seed, active };
+    let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
+    let made = made.map_err(|error| of_store(&error))?;
+    record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &made.report.label);
+    Ok(Reply::Enrolled(Enrolled {
+        account: account.name.to_string(),
+        authenticator: made.report,
+        uri: made.uri,
+    }))
+}
+
+pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
+    let account = find(house, user).await?;
+    let _alone = COUNTING.lock().await;
+    if let Some(pending) = having(house, &account, AuthenticatorState::Pending).await?.first() {
+        stay_in_budget(house, &account, pending.digits).await?;
+    }
+    let outcome =
+        house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
+    match outcome {
+        Confirmation::Confirmed(report) => {
+            record(house, peer, "enrolled", &account, &report.label);
+            Ok(Reply::Confirmed(report))
+        }
+        Confirmation::WrongCode { tries_left: 0 } => {
+            Err(no(&format!("that is not its code either; begin anew with: twinlock enroll {user}")))
+        }
+        Confirmation::WrongCode { .. } => {
+            Err(no("that is not the authenticator's code; check the phone's clock and try again"))
+        }
+        Confirmation::NothingPending => Err(no(&format!(
+            "{user} has no authenticator waiting to be confirmed; make one with: twinlock enroll {user}"
+        ))),
+    }
+}
+
+/// Refuses an authenticator of `digits` more where the account's guess bound would pass the budget.
+async fn stay_in_budget(house: &House, account: &Account, digits: u8) -> Result<(), Reply> {
+    let active = having(house, account, AuthenticatorState::Active).await?;
+    let existing: Vec<u8> = active.iter().map(|authenticator| authenticator.digits).collect();
+    match check::would_exceed(&house.config, &house.policy, &existing, digits) {
+        None => Ok(()),
+        Some(bound) => Err(no(&format!(
+            "one more authenticator of {digits} digits would raise the chance of guessing a code of {} to {bound} a \
+             year, above guess_budget = \"{}\"; {}",
+            account.name,
+            house.config.tarpit.guess_budget,
+            check::remedies(&house.config)
+        ))),
+    }
+}
+
+async fn having(
+    house: &House,
+    account: &Account,
+    state: AuthenticatorState,
+) -> Result<Vec<AuthenticatorReport>, Reply> {
+    let all = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
+    Ok(all.into_iter().filter(|authenticator| authenticator.state == state).collect())
+}
+
+fn record(house: &House, peer: &UCred, word: &str, account: &Account, label: &str) {
+    let by = by(peer);
+    let fields = [
+        ("by", by.as_str()),
+        ("user", account.name.as_str()),
+        ("account", account.id.as_str()),
+        ("label", label),
+    ];
+    house.auditor.event(&event_line(word, &fields));
+}

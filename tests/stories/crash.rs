@@ -18,6 +18,7 @@ name = "everyone"
 require = ["password", "code"]
 [tarpit]
 free = 1000
+guess_budget = "5%/year"
 source_limit = { failures = 10000, within = "10m", refuse = "10m" }
 "#;
 

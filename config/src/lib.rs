@@ -29,7 +29,7 @@ pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
     Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, LocationSettings, Lockout, Prompt,
-    RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit, StoreBackend, StoreSettings,
-    TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings, WithoutAddress,
+    RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit, SpreadLimit, StoreBackend,
+    StoreSettings, TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings, WithoutAddress,
 };
 pub use secret::SecretError;

@@ -315,6 +315,8 @@ pub struct TarpitSettings {
     pub cap: Span,
     /// Failures from one prefix.
     pub source_limit: SourceLimit,
+    /// Failures over many accounts, from many prefixes.
+    pub spread_limit: SpreadLimit,
     /// Wrong codes of an account in all its own lanes together.
     pub code_budget: CodeBudget,
     /// A policy whose bound is above this is refused.
@@ -336,6 +338,7 @@ impl Default for TarpitSettings {
             base: Span::seconds(30),
             cap: Span::seconds(4 * 3600),
             source_limit: SourceLimit::default(),
+            spread_limit: SpreadLimit::default(),
             code_budget: CodeBudget::default(),
             guess_budget: GuessBudget::percent(1),
             hosts: 1,
@@ -360,6 +363,27 @@ pub struct SourceLimit {
 impl Default for SourceLimit {
     fn default() -> Self {
         Self { failures: 20, within: Span::seconds(600), refuse: Span::seconds(600) }
+    }
+}
+
+/// `spread_limit = { … }`: then unfamiliar places take only two codes for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpreadLimit {
+    /// Failures in unfamiliar lanes, five a prefix at most; 1 to 10,000.
+    pub failures: u32,
+    /// Over so many accounts; 1 to `failures`.
+    pub accounts: u32,
+    /// Counted over this time.
+    pub within: Span,
+    /// How long it lasts from the last of them.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+}
+
+impl Default for SpreadLimit {
+    fn default() -> Self {
+        Self { failures: 100, accounts: 20, within: Span::seconds(600), lasts: Span::seconds(300) }
     }
 }
 

@@ -93,6 +93,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("", "[tarpit]\nsource_limit = { failures = 0, within = \"1m\", refuse = \"1m\" }", "t:19:29: tarpit.source_limit.failures: must be from 1 to 1000000"),
     ("", "[tarpit]\nsource_limit = { failures = 1, within = \"1ms\", refuse = \"1m\" }", "t:19:41: tarpit.source_limit.within: must be from \"1s\" to \"30d\""),
     ("", "[tarpit]\nsource_limit = { failures = 1, within = \"1m\", refuse = \"31d\" }", "t:19:56: tarpit.source_limit.refuse: must be from \"1s\" to \"30d\""),
+    ("", "[tarpit]\nspread_limit = { failures = 0, accounts = 1, within = \"1m\", for = \"1m\" }", "t:19:29: tarpit.spread_limit.failures: must be from 1 to 10000"),
+    ("", "[tarpit]\nspread_limit = { failures = 5, accounts = 6, within = \"1m\", for = \"1m\" }", "t:19:43: tarpit.spread_limit.accounts: must be from 1 to what failures says"),
     ("", "[tarpit]\ncode_budget = { failures = 0, within = \"30d\" }", "t:19:28: tarpit.code_budget.failures: must be from 1 to 1000"),
     ("", "[tarpit]\ncode_budget = { failures = 1001, within = \"30d\" }", "t:19:28: tarpit.code_budget.failures: must be from 1 to 1000"),
     ("", "[tarpit]\ncode_budget = { failures = 20, within = \"59m\" }", "t:19:41: tarpit.code_budget.within: must be from \"1h\" to \"365d\""),

@@ -139,5 +139,8 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
             Ok(Settled::Conflict) => Decision::Deny(Reason::ReplayedCode),
             Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
         };
+    if house.tarpit.spread_began() {
+        house.auditor.warning("spread-attack unfamiliar=\"two codes only\"");
+    }
     (decision, judged.authtok)
 }

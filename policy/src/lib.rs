@@ -11,6 +11,7 @@ mod place;
 mod plan;
 mod rule;
 mod source;
+pub mod spread;
 mod stand;
 mod truth;
 

@@ -120,3 +120,36 @@ fn a_client_that_repeats_a_wrong_password_is_bound_and_counted_once() {
     assert_eq!(shown["lanes"][0]["failures"], 1);
     assert_eq!(at_the_desk(&site, "192.0.2.5", "alice's password"), Code::SUCCESS);
 }
+
+const SPREAD: &str = r#"
+[location.office]
+networks = ["192.0.2.0/24"]
+[[rule]]
+name = "everyone"
+require = ["password", "code"]
+[tarpit]
+spread_limit = { failures = 6, accounts = 3, within = "10m", for = "5m" }
+"#;
+
+/// Promise 5: guesses spread over many accounts raise unfamiliar places to two codes; whoever is known notices nothing.
+#[test]
+fn guesses_spread_over_many_accounts_raise_unfamiliar_places_to_two_codes_and_nothing_else() {
+    let (_slapd, site) = scene(SPREAD);
+    let mut phone = site.enroll("alice");
+    assert_eq!(
+        login(&site, NEW_PLACE, "alice's password", &phone.code()),
+        Code::SUCCESS,
+        "her address is known now"
+    );
+    for guess in 0..6 {
+        let user = ["bob", "carol", "dave"][guess % 3];
+        let from = format!("203.0.113.{guess}");
+        let told = site.stack("sshd").login(user).from(&from).typing("x", "000000").authenticate(0);
+        assert_eq!(told, Code::AUTH_ERR);
+    }
+    assert!(site.records().iter().any(|record| record.contains("spread-attack")));
+    let elsewhere = "198.51.100.250";
+    assert_eq!(login(&site, elsewhere, "alice's password", &phone.code()), Code::AUTH_ERR);
+    assert_eq!(field(&site.attempt(8), "reason"), "two-codes-only");
+    assert_eq!(login(&site, "192.0.2.9", "alice's password", &phone.code()), Code::SUCCESS, "the office");
+}

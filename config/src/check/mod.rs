@@ -159,6 +159,15 @@ fn tarpit(checker: &mut Checker<'_>, config: &Config) {
     let second = Duration::from_secs(1);
     checker.within("tarpit.source_limit.within", tarpit.source_limit.within, second, month);
     checker.within("tarpit.source_limit.refuse", tarpit.source_limit.refuse, second, month);
+    let spread = &tarpit.spread_limit;
+    if !(1..=10_000).contains(&spread.failures) {
+        checker.refuse("tarpit.spread_limit.failures", "must be from 1 to 10000", None);
+    }
+    if !(1..=spread.failures.max(1)).contains(&spread.accounts) {
+        checker.refuse("tarpit.spread_limit.accounts", "must be from 1 to what failures says", None);
+    }
+    checker.within("tarpit.spread_limit.within", spread.within, second, month);
+    checker.within("tarpit.spread_limit.for", spread.lasts, second, month);
     if !(1..=1000).contains(&tarpit.code_budget.failures) {
         checker.refuse("tarpit.code_budget.failures", "must be from 1 to 1000", None);
     }

@@ -44,6 +44,8 @@ pub struct ChargeRequest {
     pub bind: BindNeed,
     /// Two codes may be compared although the lane takes nothing else: the caller has counted the try.
     pub way_in: bool,
+    /// Strangers are guessing at many accounts: an unfamiliar lane takes only two codes.
+    pub raised: bool,
     /// Whether a closed or full lane refuses. If not, that it would have is told.
     pub enforce: bool,
 }
@@ -260,6 +262,9 @@ fn opening(room: &Room, request: &ChargeRequest, lane: &str) -> Result<Result<u3
         Opening::Closed { until } => return Ok(Err(ChargeReply::Closed { until })),
         Opening::Open { slots } => slots,
     };
+    if request.raised && request.lane == LaneKey::Unfamiliar {
+        return Ok(Err(ChargeReply::TwoCodesOnly));
+    }
     // In a lane of its own, only wrong codes count against the account's budget, and none is asked there.
     if request.lane != LaneKey::Unfamiliar && request.bind == BindNeed::Bare {
         return Ok(Ok(slots));

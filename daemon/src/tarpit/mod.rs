@@ -23,11 +23,13 @@ pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use repeats::Repeats;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use twinlock_config::{Day, TarpitSettings};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits};
+use twinlock_policy::spread::Spread;
 use twinlock_policy::{AccountId, LaneKey, Place, Prefix, Source, Stand, Username};
 use twinlock_protocol::Secret;
 use way_in::Ways;
@@ -69,6 +71,7 @@ pub enum Refused {
 pub struct Charge {
     account: Option<(LaneKey, store::Charge)>,
     prefixes: PrefixCharge,
+    source: Source,
 }
 
 /// Why an attempt would have been refused, had the tarpit not only observed.
@@ -130,6 +133,8 @@ pub struct Tarpit {
     account_limits: AccountLimits,
     ways: Ways,
     repeats: Repeats,
+    spread: Mutex<Spread>,
+    spread_began: AtomicBool,
     window_steps: u8,
     observe_until: Option<Day>,
     prefixes: Prefixes,
@@ -139,7 +144,7 @@ pub struct Tarpit {
     held: Held,
     freed: Arc<Notify>,
     /// One writes prefix lanes down at a time.
-    writing: Mutex<()>,
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Tarpit {
@@ -162,6 +167,8 @@ impl Tarpit {
             account_limits,
             ways: Ways::new(way_in::CAPACITY),
             repeats: Repeats::new()?,
+            spread: Mutex::new(Spread::new(&settings.spread_limit)),
+            spread_began: AtomicBool::new(false),
             window_steps,
             observe_until: settings.observe_until,
             prefixes,
@@ -170,7 +177,7 @@ impl Tarpit {
             clock,
             held: Held::new(),
             freed: Arc::new(Notify::new()),
-            writing: Mutex::new(()),
+            writing: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -284,6 +291,7 @@ impl Tarpit {
             account_limits: self.account_limits,
             bind: proofs.bind,
             way_in: false,
+            raised: self.spread().is_raised(now.lane),
         };
         let may_be_two_codes = request.code.may_be_two_codes();
         match self.wait_for_slots(tried, stand.prefixes, Some(&request)).await {
@@ -319,7 +327,7 @@ impl Tarpit {
             tokio::pin!(freed);
             // Registered before the look, so that a slot freed in between is not missed.
             freed.as_mut().enable();
-            match self.take_slots(prefixes, request).await {
+            match self.take_slots(*tried.place.source(), prefixes, request).await {
                 Err(Refused::Full) if tried.hold => {}
                 decided => return decided,
             }
@@ -334,6 +342,7 @@ impl Tarpit {
 
     async fn take_slots(
         &self,
+        source: Source,
         prefixes: Option<IpAddr>,
         request: Option<&ChargeRequest>,
     ) -> Result<Charge, Refused> {
@@ -345,11 +354,11 @@ impl Tarpit {
             Some(Slot::Closed) => return Err(Refused::PrefixClosed),
             Some(Slot::Full) => return Err(Refused::Full),
         };
-        let Some(request) = request else { return Ok(Charge { account: None, prefixes }) };
+        let Some(request) = request else { return Ok(Charge { account: None, prefixes, source }) };
         let reply = self.store.charge(ChargeRequest { now, ..request.clone() }).await;
         let refused = match reply {
             Ok(ChargeReply::Charged(charge)) => {
-                return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes });
+                return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes, source });
             }
             Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed(request.lane.clone()),
             Ok(ChargeReply::TwoCodesOnly) => Refused::TwoCodesOnly(request.lane.clone()),
@@ -373,6 +382,16 @@ impl Tarpit {
         self.repeats.remember(&account.id, source, password);
     }
 
+    /// Whether strangers have just been found guessing at many accounts: told once, for the record.
+    #[must_use]
+    pub fn spread_began(&self) -> bool {
+        self.spread_began.swap(false, Ordering::Relaxed)
+    }
+
+    fn spread(&self) -> MutexGuard<'_, Spread> {
+        self.spread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives the slots back; durable when it returns, and so is the closing of a prefix lane.
     ///
     /// # Errors
@@ -394,6 +413,13 @@ impl Tarpit {
         let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
             None => Ok(Settled::Done),
+            Some((LaneKey::Unfamiliar, of_account)) if failed => {
+                let prefix = charge.source.address().map(Prefix::of);
+                if self.spread().failed(of_account.account(), prefix, now.lane) {
+                    self.spread_began.store(true, Ordering::Relaxed);
+                }
+                self.store.settle(of_account, settlement, bind, now, jitter).await
+            }
             Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
         };
         if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {

@@ -153,6 +153,7 @@ impl Bench {
             account_limits: account_limits(),
             bind: BindNeed::None,
             way_in: false,
+            raised: false,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::house::House;
 use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove, refused};
+use steps::{Typed, code_of, nobody, prove, refused, watch_for_sprays};
 
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ async fn judge(
     };
     let account = match find(house, &name, tried.deadline, record).await? {
         Ok(account) => account,
-        Err(reason) => return nobody(house, &tried, questions, &answers, reason, record).await,
+        Err(reason) => return nobody(house, &tried, &name, questions, &answers, reason, record).await,
     };
     if answers == Answers::SshdMarker {
         return Err(Decision::Deny(Reason::RefusedBySshd));
@@ -101,16 +101,19 @@ async fn judge(
     let charge =
         house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
     let code = code_of(&charge, factors, record);
-    let (password, authtok) = typed.password.split(code.length);
+    let (password_typed, authtok) = typed.password.split(code.length);
     let (proved, bind) = match code.denial.filter(|_| factors.code) {
         Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
-        None => prove(house, &tried, &account, &password, factors, record).await,
+        None => prove(house, &tried, &account, &password_typed, factors, record).await,
     };
     let decision = match proved {
         Err(decision) => decision,
         Ok(password) => Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref())
             .map_or(Decision::Deny(Reason::RuleNotMet), Decision::Grant),
     };
+    if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword)) {
+        watch_for_sprays(house, &account.name, &password_typed);
+    }
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);
     Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok })

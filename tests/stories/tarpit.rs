@@ -147,7 +147,10 @@ fn guesses_spread_over_many_accounts_raise_unfamiliar_places_to_two_codes_and_no
         let told = site.stack("sshd").login(user).from(&from).typing("x", "000000").authenticate(0);
         assert_eq!(told, Code::AUTH_ERR);
     }
-    assert!(site.records().iter().any(|record| record.contains("spread-attack")));
+    let _ = site.attempts(7);
+    for event in ["spread-attack", "password-sprayed accounts=\"3\""] {
+        assert_eq!(site.records().iter().filter(|record| record.contains(event)).count(), 1, "{event}");
+    }
     let elsewhere = "198.51.100.250";
     assert_eq!(login(&site, elsewhere, "alice's password", &phone.code()), Code::AUTH_ERR);
     assert_eq!(field(&site.attempt(8), "reason"), "two-codes-only");

@@ -3,7 +3,7 @@
 
 use super::Judged;
 use crate::attempt::Deadline;
-use crate::audit::{Proved, Record};
+use crate::audit::{Proved, Record, event_line};
 use crate::decision::{Decision, Reason};
 use crate::dialogue::{Answers, Broken};
 use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
@@ -81,6 +81,7 @@ pub(super) async fn prove(
 pub(super) async fn nobody(
     house: &House,
     tried: &Try<'_>,
+    name: &Username,
     questions: Questions,
     answers: &Answers,
     reason: Reason,
@@ -92,6 +93,9 @@ pub(super) async fn nobody(
         Answers::Separate { password: Some(typed), .. } | Answers::Field(typed) => Some(typed),
         Answers::Separate { password: None, .. } | Answers::SshdMarker => None,
     };
+    if let Some(typed) = typed {
+        watch_for_sprays(house, name, typed);
+    }
     let bound = match typed.filter(|_| questions.password && !questions.code) {
         Some(typed) => house.directory.prove_nobody(typed, tried.deadline).await,
         None => Ok(()),
@@ -101,6 +105,14 @@ pub(super) async fn nobody(
         Err(_) => Decision::Unavailable(Reason::DirectoryUnavailable),
     };
     Ok(Judged { decision, charge, bind: Bind::NotSent, account: None, learn: None, authtok: None })
+}
+
+/// One password tried over many names is said once.
+pub(super) fn watch_for_sprays(house: &House, name: &Username, password: &Secret) {
+    if house.tarpit.is_sprayed(name, password) {
+        let accounts = house.config.tarpit.spread_limit.accounts.to_string();
+        house.auditor.warning(&event_line("password-sprayed", &[("accounts", &accounts)]));
+    }
 }
 
 fn failed(error: &DirectoryError, record: &mut Record) -> Result<Reason, Decision> {

@@ -6,6 +6,7 @@ mod held;
 mod known;
 mod prefix;
 mod repeats;
+mod spray;
 #[cfg(test)]
 mod tests;
 mod way_in;
@@ -22,6 +23,7 @@ use known::Known;
 pub use prefix::PrefixState;
 use prefix::{PrefixCharge, Prefixes, Slot};
 use repeats::Repeats;
+use spray::Sprays;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -134,6 +136,7 @@ pub struct Tarpit {
     ways: Ways,
     repeats: Repeats,
     spread: Mutex<Spread>,
+    sprays: Sprays,
     spread_began: AtomicBool,
     window_steps: u8,
     observe_until: Option<Day>,
@@ -167,6 +170,7 @@ impl Tarpit {
             account_limits,
             ways: Ways::new(way_in::CAPACITY),
             repeats: Repeats::new()?,
+            sprays: Sprays::new(&settings.spread_limit)?,
             spread: Mutex::new(Spread::new(&settings.spread_limit)),
             spread_began: AtomicBool::new(false),
             window_steps,
@@ -375,6 +379,13 @@ impl Tarpit {
     #[must_use]
     pub fn is_repeated(&self, account: &Account, source: &Source, password: &Secret) -> bool {
         self.repeats.knows(&account.id, source, password)
+    }
+
+    /// Counts a password that was refused for `name`. Whether it has now been tried for so many names that it is a
+    /// spray; said once.
+    #[must_use]
+    pub fn is_sprayed(&self, name: &Username, password: &Secret) -> bool {
+        !password.is_empty() && self.sprays.tried(&name.folded(), password, self.clock.now().lane)
     }
 
     /// Remembers a password that the directory has just found wrong, as a keyed hash.

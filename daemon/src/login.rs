@@ -111,7 +111,8 @@ async fn judge(
         Ok(password) => Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref())
             .map_or(Decision::Deny(Reason::RuleNotMet), Decision::Grant),
     };
-    if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword)) {
+    if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword | Reason::NoAuthenticator))
+    {
         watch_for_sprays(house, &account.name, &password_typed);
     }
     let learn = place.earnable_prefix().filter(|_| caller.trusted);

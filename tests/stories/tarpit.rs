@@ -146,6 +146,47 @@ fn four_transfers_of_one_user_at_once_under_a_waiver_are_all_granted() {
     }
 }
 
+/// Promise 5: an address that strangers have closed stays open to whoever was let in from there before.
+#[test]
+fn a_known_pair_behind_the_attackers_own_address_gets_in_at_twenty_of_twenty_tries() {
+    const SHARED: &str = "203.0.113.66";
+    let mail =
+        "[[rule]]\nname = \"mail\"\nservices = [\"mail\"]\nrequire = [\"password\"]\nsingle_factor = true\n";
+    let (_slapd, site) =
+        scene(&CODELESS.replacen("[[rule]]", &format!("{mail}[[rule]]"), 1).replace("free = 50", ""));
+    let mail = |name: &str, password: &str| {
+        site.stack("mail").login(name).from(SHARED).typing(password, "").authenticate(0)
+    };
+    assert_eq!(mail("carol", "carol's password"), Code::SUCCESS, "she becomes known here");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for attacker in 0..20 {
+            let (over, mail) = (&over, &mail);
+            scope.spawn(move || {
+                for guess in 0.. {
+                    if over.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let name = ["bob", "dave", "nobody"][attacker % 3];
+                    assert_eq!(mail(name, &format!("guess {guess} of {attacker}")), Code::AUTH_ERR);
+                }
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let told: Vec<_> = (0..20)
+            .map(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                mail("carol", "carol's password")
+            })
+            .collect();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(told, [Code::SUCCESS; 20]);
+    });
+    let shut = |record: &String| field(record, "reason") == "prefix-closed";
+    assert!(site.records().iter().any(shut), "the attackers had closed it");
+    assert_eq!(mail("erin", "erin's password"), Code::AUTH_ERR, "to everybody else it is closed");
+}
+
 /// Logs in for every name, each in a thread of its own, and none begins before all are there.
 fn at_once<'a>(
     names: impl ExactSizeIterator<Item = &'a str>,

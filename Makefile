@@ -5,7 +5,7 @@
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
 	@echo "make test     everything the tests need, then the tests"
-	@echo "make bench    figures: how far guessers get, beside the bound"
+	@echo "make bench    figures: how far guessers get beside the bound, what denials look like, a flood"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
 	@echo "make install  put them on this host (DESTDIR is honoured); see README.md"

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::BTreeSet;
 use support::pam::Code;
 use support::site::{Phone, RULES, Site, field, step_now};
-use support::slapd::{PEOPLE, Slapd};
+use support::slapd::{PEOPLE, Slapd, account};
 
 const NEW_PLACE: &str = "198.51.100.200";
 
@@ -102,6 +103,108 @@ fn the_directory_sees_fewer_failed_binds_than_its_own_lock_out_limit() {
         Code::SUCCESS,
         "and gives the others back"
     );
+}
+
+/// Promise 5: an office has no prefix lane, whose twenty slots the twenty-first would find taken.
+#[test]
+fn twenty_one_good_logins_at_once_from_one_office_address_are_all_granted() {
+    let clerks: Vec<_> = (0..21).map(|number| format!("clerk{number}")).collect();
+    let entries: String = (3000..)
+        .zip(&clerks)
+        .map(|(uid, name)| account(&format!("uid={name},{PEOPLE}"), name, uid, &format!("{name}'s password")))
+        .collect();
+    let slapd = Slapd::start_with(&entries);
+    let rules = CODELESS.replace("free = 50", "");
+    let site = Site::start(&slapd.settings("ldaps", &[slapd.ldaps_url()]), &rules);
+    let at_desk = |name: &str| {
+        let password = format!("{name}'s password");
+        site.stack("desk").login(name).from("192.0.2.7").typing(&password, "").authenticate(0)
+    };
+    let told = at_once(clerks.iter().map(String::as_str), at_desk);
+    assert_eq!(told, [Code::SUCCESS; 21], "one each: {:#?}", site.attempts(21));
+    let told = at_once((0..21).map(|number| clerks[number / 3].as_str()), at_desk);
+    assert_eq!(told, [Code::SUCCESS; 21], "three each of seven: {:#?}", site.attempts(42));
+    let records = site.attempts(42);
+    let lanes = |records: &[String]| -> BTreeSet<String> {
+        records.iter().map(|record| field(record, "lane").to_owned()).collect()
+    };
+    assert_eq!(lanes(&records[..21]), BTreeSet::from(["in office".to_owned()]));
+    assert_eq!(
+        lanes(&records[21..]),
+        BTreeSet::from(["from 192.0.2.7/32".to_owned()]),
+        "they were let in here"
+    );
+}
+
+/// Promise 3, for clients that open a connection for each file.
+#[test]
+fn four_transfers_of_one_user_at_once_under_a_waiver_are_all_granted() {
+    let (_slapd, site) = scene(&CODELESS.replace("free = 50", ""));
+    for round in 1..=5 {
+        let told = at_once(["alice"; 4].into_iter(), |_| at_the_desk(&site, "192.0.2.8", "alice's password"));
+        assert_eq!(told, [Code::SUCCESS; 4], "round {round}: {:#?}", site.attempts(4 * round));
+    }
+}
+
+/// Promise 5: an address that strangers have closed stays open to whoever was let in from there before.
+#[test]
+fn a_known_pair_behind_the_attackers_own_address_gets_in_at_twenty_of_twenty_tries() {
+    const SHARED: &str = "203.0.113.66";
+    let mail =
+        "[[rule]]\nname = \"mail\"\nservices = [\"mail\"]\nrequire = [\"password\"]\nsingle_factor = true\n";
+    let (_slapd, site) =
+        scene(&CODELESS.replacen("[[rule]]", &format!("{mail}[[rule]]"), 1).replace("free = 50", ""));
+    let mail = |name: &str, password: &str| {
+        site.stack("mail").login(name).from(SHARED).typing(password, "").authenticate(0)
+    };
+    assert_eq!(mail("carol", "carol's password"), Code::SUCCESS, "she becomes known here");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for attacker in 0..20 {
+            let (over, mail) = (&over, &mail);
+            scope.spawn(move || {
+                for guess in 0.. {
+                    if over.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let name = ["bob", "dave", "nobody"][attacker % 3];
+                    assert_eq!(mail(name, &format!("guess {guess} of {attacker}")), Code::AUTH_ERR);
+                }
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let told: Vec<_> = (0..20)
+            .map(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                mail("carol", "carol's password")
+            })
+            .collect();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(told, [Code::SUCCESS; 20]);
+    });
+    let shut = |record: &String| field(record, "reason") == "prefix-closed";
+    assert!(site.records().iter().any(shut), "the attackers had closed it");
+    assert_eq!(mail("erin", "erin's password"), Code::AUTH_ERR, "to everybody else it is closed");
+}
+
+/// Logs in for every name, each in a thread of its own, and none begins before all are there.
+fn at_once<'a>(
+    names: impl ExactSizeIterator<Item = &'a str>,
+    login: impl Fn(&str) -> Code + Sync,
+) -> Vec<Code> {
+    let start = std::sync::Barrier::new(names.len());
+    let (start, login) = (&start, &login);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = names
+            .map(|name| {
+                scope.spawn(move || {
+                    start.wait();
+                    login(name)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// The same wrong password again counts once where no code is asked, and is bound once.

@@ -125,6 +125,31 @@ impl Host {
         self.session(&output)
     }
 
+    /// Logs in by keyboard-interactive from another address of this machine, answering every question with `answer`.
+    /// Many may do so at once.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_from(&self, source: &str, user: &str, answer: &str) -> Session {
+        self.session(&self.answering(source, user, answer, "answer").output().unwrap())
+    }
+
+    /// A client at another address that gives one answer, hangs up without waiting for the verdict, and ends.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    pub fn guess_and_hang_up(&self, source: &str, user: &str, answer: &str) {
+        let mut command = self.answering(source, user, answer, "answer-and-hang-up");
+        let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    }
+
+    fn answering(&self, source: &str, user: &str, answer: &str, helper: &str) -> Command {
+        let mut command = self.ssh_command(user, "keyboard-interactive");
+        command.args(["-b", source]).env("SSH_ASKPASS", self.folder.join(helper)).env("ANSWER", answer);
+        command
+    }
+
     fn ssh_command(&self, user: &str, methods: &str) -> Command {
         let mut command = Command::new("timeout");
         command
@@ -266,6 +291,12 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
         &folder.join("askpass"),
         "#!/bin/sh\nprintf '%s\\n' \"$1\" >>\"$HOST_FOLDER/asked\"\ncase \"$1\" in *ode:*) cat \"$HOST_FOLDER/code\";; \
          *) cat \"$HOST_FOLDER/password\";; esac\n",
+    );
+    script(&folder.join("answer"), "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n");
+    // ssh has sent the answer by the time it is killed, which the helper does after it has ended.
+    script(
+        &folder.join("answer-and-hang-up"),
+        "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n(sleep 0.1; kill -9 $PPID) >/dev/null 2>&1 </dev/null &\n",
     );
     script(
         &folder.join("setup"),

@@ -1,5 +1,7 @@
 //! The tarpit on a real store: who waits for a slot, for how long, and what a refusal leaves behind.
 
+mod month;
+
 use super::*;
 use crate::clock::WallTime;
 use crate::store::SealKey;
@@ -28,7 +30,11 @@ impl Drop for Bench {
 
 /// With one slot in every account lane and four in a prefix lane.
 fn bench() -> Bench {
-    let config = twinlock_config::parse(RULES, "twinlock.toml".as_ref()).unwrap().config;
+    bench_of(RULES)
+}
+
+fn bench_of(rules: &str) -> Bench {
+    let config = twinlock_config::parse(rules, "twinlock.toml".as_ref()).unwrap().config;
     let folder = std::env::temp_dir().join(format!("twinlock-tarpit-{}", AttemptId::random().unwrap()));
     std::fs::create_dir(&folder).unwrap();
     let clock = Clock::manual(WallTime(1_800_000_000));

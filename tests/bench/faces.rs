@@ -40,6 +40,8 @@ name = "everyone else"
 require = ["password", "code"]
 [tarpit]
 base = "1h"
+# Guesses at so many accounts are a spread attack, which would give every denial one more reason.
+spread_limit = { failures = 10000, accounts = 10000, within = "1s", for = "1s" }
 "#;
 
 /// A kind of denial: the reason in its record, and what accounts of that kind are called.

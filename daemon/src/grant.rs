@@ -10,8 +10,7 @@ use twinlock_policy::{AccountId, Plan};
 #[derive(Debug)]
 #[must_use]
 pub struct Grant {
-    attempt: AttemptId,
-    account: AccountId,
+    _made_here_only: (),
 }
 
 impl Grant {
@@ -31,18 +30,6 @@ impl Grant {
         if (factors.code && !code_proved) || (factors.password && !password_proved) {
             return None;
         }
-        Some(Self { attempt, account: account.clone() })
-    }
-
-    /// For which attempt.
-    #[must_use]
-    pub const fn attempt(&self) -> AttemptId {
-        self.attempt
-    }
-
-    /// For whom.
-    #[must_use]
-    pub const fn account(&self) -> &AccountId {
-        &self.account
+        Some(Self { _made_here_only: () })
     }
 }

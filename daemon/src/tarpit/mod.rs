@@ -3,6 +3,7 @@
 //! memory, of which the store keeps a copy for the next start.
 
 mod held;
+mod keyed;
 mod known;
 mod prefix;
 mod repeats;

@@ -1,25 +1,21 @@
 //! The same wrong password again: a client that retries by itself, a person who does not believe it. It is answered from
 //! memory for ten minutes, without a second bind and without a second failure. Only a keyed hash is kept.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use super::keyed::{Keyed, Mark};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use twinlock_policy::{AccountId, Prefix, Source};
 use twinlock_protocol::Secret;
-use zeroize::Zeroizing;
 
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Passwords remembered at once; a full table remembers no more until some are forgotten.
 const CAPACITY: usize = 16_384;
 
-type Mark = [u8; 32];
-
 /// Wrong passwords of the last ten minutes.
 pub(super) struct Repeats {
-    key: Zeroizing<[u8; 32]>,
+    keyed: Keyed,
     seen: Mutex<HashMap<Mark, Instant>>,
 }
 
@@ -29,9 +25,7 @@ impl Repeats {
     /// # Errors
     /// The operating system has no random numbers to give.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
-        let mut key = Zeroizing::new([0; 32]);
-        getrandom::fill(key.as_mut_slice())?;
-        Ok(Self { key, seen: Mutex::default() })
+        Ok(Self { keyed: Keyed::random()?, seen: Mutex::default() })
     }
 
     /// Whether this password was found wrong for the account, from the same prefix, lately.
@@ -56,12 +50,7 @@ impl Repeats {
     fn mark(&self, account: &AccountId, source: &Source, password: &Secret) -> Option<Mark> {
         let from =
             source.address().map_or_else(|| source.to_string(), |address| Prefix::of(address).to_string());
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.as_slice()).ok()?;
-        for part in [account.as_str().as_bytes(), from.as_bytes(), password.expose()] {
-            mac.update(&u64::try_from(part.len()).ok()?.to_be_bytes());
-            mac.update(part);
-        }
-        Some(mac.finalize().into_bytes().into())
+        self.keyed.mark(&[account.as_str().as_bytes(), from.as_bytes(), password.expose()])
     }
 }
 

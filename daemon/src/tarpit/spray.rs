@@ -1,24 +1,20 @@
 //! One password tried over many accounts: each account alone sees one guess. Recognised by a keyed hash in a table of
 //! fixed size, and said once.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use super::keyed::{Keyed, Mark};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use twinlock_config::SpreadLimit;
 use twinlock_policy::lane::LaneTime;
 use twinlock_protocol::Secret;
-use zeroize::Zeroizing;
 
 /// Passwords looked at at once; a full table takes no more until some are forgotten.
 const CAPACITY: usize = 4096;
 
-type Mark = [u8; 32];
-
 /// Wrong passwords of the last while, and for whom each was tried.
 pub(super) struct Sprays {
-    key: Zeroizing<[u8; 32]>,
+    keyed: Keyed,
     accounts: usize,
     within: Duration,
     seen: Mutex<HashMap<Mark, Seen>>,
@@ -35,15 +31,20 @@ impl Sprays {
     /// # Errors
     /// The operating system has no random numbers to give.
     pub(super) fn new(limit: &SpreadLimit) -> Result<Self, getrandom::Error> {
-        let mut key = Zeroizing::new([0; 32]);
-        getrandom::fill(key.as_mut_slice())?;
         let accounts = usize::try_from(limit.accounts.max(2)).unwrap_or(usize::MAX);
-        Ok(Self { key, accounts, within: limit.within.duration(), seen: Mutex::default() })
+        Ok(Self {
+            keyed: Keyed::random()?,
+            accounts,
+            within: limit.within.duration(),
+            seen: Mutex::default(),
+        })
     }
 
     /// Counts a password that was refused for `name`. Whether it has now been tried for as many names as make a spray.
     pub(super) fn tried(&self, name: &str, password: &Secret, now: LaneTime) -> bool {
-        let (Some(mark), Some(name)) = (self.mark(password.expose()), self.mark(name.as_bytes())) else {
+        let (Some(mark), Some(name)) =
+            (self.keyed.mark(&[password.expose()]), self.keyed.mark(&[name.as_bytes()]))
+        else {
             return false;
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,12 +59,6 @@ impl Sprays {
             *entry = Seen { began: now, names: HashSet::new() };
         }
         entry.names.len() < self.accounts && entry.names.insert(name) && entry.names.len() == self.accounts
-    }
-
-    fn mark(&self, bytes: &[u8]) -> Option<Mark> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.as_slice()).ok()?;
-        mac.update(bytes);
-        Some(mac.finalize().into_bytes().into())
     }
 }
 

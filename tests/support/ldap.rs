@@ -33,7 +33,7 @@ pub struct Listen {
 /// Operations that can be made slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Binds.
+    /// Simple binds.
     Bind,
     /// Searches.
     Search,
@@ -318,7 +318,9 @@ fn answers(request: LdapMsg, shared: &Shared) -> Option<Vec<LdapMsg>> {
     match request.op {
         LdapOp::BindRequest(bind) => {
             let code = shared.bind(&bind.dn, &bind.cred);
-            shared.dawdle(Operation::Bind);
+            if matches!(bind.cred, LdapBindCred::Simple(_)) {
+                shared.dawdle(Operation::Bind);
+            }
             let response = LdapBindResponse { res: result(code), saslcreds: None };
             Some(vec![message(LdapOp::BindResponse(response))])
         }

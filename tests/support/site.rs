@@ -352,13 +352,14 @@ fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A release binary of the product.
+/// A binary of the product: from the folder `TWINLOCK_BINARIES`, or the release one.
 ///
 /// # Panics
 /// It is not built.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release").join(name);
+    let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release");
+    let path = std::env::var_os("TWINLOCK_BINARIES").map_or(release, PathBuf::from).join(name);
     assert!(path.exists(), "{} is not there; build it with: make build", path.display());
     path
 }

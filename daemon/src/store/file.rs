@@ -2,6 +2,7 @@
 //!
 //! Schema changes within a major version only add, so that the previous minor version runs on them.
 
+use super::schema::MIGRATIONS;
 use super::{SealKey, StoreError};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -18,104 +19,6 @@ const APPLICATION: i64 = 0x5457_4c4b;
 const LAST_OF_THIS_MAJOR: i64 = 999;
 /// The key that seals new seeds.
 pub(super) const PRESENT_KEY: i64 = 1;
-
-/// Step n brings a file from schema n to n + 1.
-const MIGRATIONS: [&str; 3] = [
-    r"
-CREATE TABLE progress (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    lane_time INTEGER NOT NULL
-) STRICT;
-INSERT INTO progress VALUES (1, 0);
-CREATE TABLE seal_key (
-    id INTEGER PRIMARY KEY,
-    check_value BLOB NOT NULL
-) STRICT;
-CREATE TABLE lane (
-    account TEXT NOT NULL,
-    lane TEXT NOT NULL,
-    failures INTEGER NOT NULL,
-    settled_at INTEGER NOT NULL,
-    not_before INTEGER NOT NULL,
-    PRIMARY KEY (account, lane)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX lane_closed ON lane (not_before);
-CREATE TABLE charge (
-    attempt INTEGER PRIMARY KEY,
-    account TEXT NOT NULL,
-    lane TEXT NOT NULL,
-    opened_at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX charge_lane ON charge (account, lane);
-CREATE TABLE authenticator (
-    id INTEGER PRIMARY KEY,
-    account TEXT NOT NULL,
-    name TEXT NOT NULL,
-    label TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'active')),
-    digits INTEGER NOT NULL,
-    algorithm TEXT NOT NULL,
-    step_s INTEGER NOT NULL,
-    key_id INTEGER NOT NULL REFERENCES seal_key (id),
-    seed BLOB NOT NULL,
-    created INTEGER NOT NULL,
-    last_used INTEGER,
-    used_step INTEGER NOT NULL DEFAULT -1,
-    wrong_codes INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX authenticator_account ON authenticator (account);
-CREATE UNIQUE INDEX authenticator_label ON authenticator (account, label) WHERE state = 'active';
-CREATE UNIQUE INDEX authenticator_pending ON authenticator (account) WHERE state = 'pending';
-CREATE TABLE reservation (
-    authenticator INTEGER NOT NULL REFERENCES authenticator (id) ON DELETE CASCADE,
-    step INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    service TEXT NOT NULL,
-    tries INTEGER NOT NULL,
-    open_attempt INTEGER,
-    PRIMARY KEY (authenticator, step)
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX reservation_open ON reservation (open_attempt) WHERE open_attempt IS NOT NULL;
-CREATE TABLE known (
-    account TEXT NOT NULL,
-    prefix TEXT NOT NULL,
-    name TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    last_used INTEGER NOT NULL,
-    PRIMARY KEY (account, prefix)
-) STRICT, WITHOUT ROWID;
-",
-    r"
-ALTER TABLE charge ADD COLUMN guess INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE account (
-    id TEXT PRIMARY KEY,
-    failures INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE wrong_code (
-    account TEXT NOT NULL,
-    lane TEXT NOT NULL,
-    at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX wrong_code_account ON wrong_code (account, at);
-CREATE TABLE bind (
-    attempt INTEGER PRIMARY KEY,
-    account TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('open', 'failed', 'unanswered'))
-) STRICT;
-CREATE INDEX bind_account ON bind (account);
-",
-    r"
-CREATE TABLE prefix_lane (
-    prefix TEXT PRIMARY KEY,
-    failures INTEGER NOT NULL,
-    began INTEGER NOT NULL,
-    not_before INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-ALTER TABLE progress ADD COLUMN boot TEXT;
-ALTER TABLE progress ADD COLUMN lane_time_at_boot INTEGER;
-",
-];
 
 /// Keeps a second daemon away for as long as it lives.
 pub(super) struct Lock {

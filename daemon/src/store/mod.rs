@@ -13,6 +13,7 @@ mod known;
 mod locks;
 mod prefixes;
 mod resume;
+mod schema;
 mod settle;
 #[cfg(test)]
 mod tests;

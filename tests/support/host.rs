@@ -1,11 +1,13 @@
-//! A host for one test: sshd, login and sudo with the shipped PAM stacks, in a mount namespace of its own, so that the
-//! machine's /etc stays as it is. Directory users come from libnss-extrausers, as sssd or nslcd would supply them.
+//! A host for one test: sshd, login and sudo with the shipped PAM stacks, in mount and network namespaces of its own, so
+//! that the machine's /etc and interfaces stay as they are. Directory users come from libnss-extrausers, as sssd or nslcd
+//! would supply them. Clients have the addresses [`AROUND`], all on the host's loopback interface.
 
 use crate::pam::module_path;
 use crate::site::Site;
 use crate::slapd::free_port;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -14,7 +16,17 @@ use std::time::{Duration, Instant};
 /// The password of root on this host.
 pub const ROOT_PASSWORD: &str = "root's own password";
 
-/// Whether this machine can play a host: root, who may unshare a mount namespace, and the programs. If not, says so
+/// The host's own address.
+pub const HERE: &str = "203.0.113.1";
+
+const HERE_6: &str = "2001:db8:1::1";
+
+/// Addresses that clients can come from, beside loopback: public ones as RFC 5737 and RFC 3849 set apart, and a private
+/// one.
+pub const AROUND: [&str; 6] =
+    ["192.0.2.10", "198.51.100.7", "198.51.100.66", "203.0.113.77", "10.20.30.40", "2001:db8:7::7"];
+
+/// Whether this machine can play a host: root, who may unshare namespaces, and the programs. If not, says so
 /// loudly, notes it for the totals, and fails where CI=true: nothing is passed by not running.
 ///
 /// # Panics
@@ -24,12 +36,14 @@ pub fn can_play(story: &str) -> bool {
     let missing = if !nix::unistd::Uid::effective().is_root() {
         Some("needs root".to_owned())
     } else if let Some(file) = NEEDED.iter().find(|file| !Path::new(file).exists()) {
-        Some(format!("needs {file}; install openssh-server, openssh-client, login, libnss-extrausers"))
+        Some(format!(
+            "needs {file}; install openssh-server, openssh-client, login, libnss-extrausers, iproute2"
+        ))
     } else {
-        let unshared = Command::new("unshare").args(["--mount", "true"]).output();
+        let unshared = Command::new("unshare").args(["--mount", "--net", "true"]).output();
         unshared
             .map_or(true, |output| !output.status.success())
-            .then(|| "may not unshare a mount namespace".to_owned())
+            .then(|| "may not unshare mount and network namespaces".to_owned())
     };
     let Some(missing) = missing else { return true };
     let line = format!("{story}: {missing}");
@@ -42,7 +56,7 @@ pub fn can_play(story: &str) -> bool {
     false
 }
 
-const NEEDED: [&str; 4] = ["/usr/sbin/sshd", "/usr/bin/ssh", "/bin/login", "/var/lib/extrausers"];
+const NEEDED: [&str; 5] = ["/usr/sbin/sshd", "/usr/bin/ssh", "/bin/login", "/var/lib/extrausers", "/sbin/ip"];
 
 /// The host.
 pub struct Host {
@@ -77,9 +91,10 @@ impl Host {
         let port = free_port().port();
         fill(&folder, site, users);
         let keeper = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "/bin/bash"])
+            .args(["--mount", "--net", "--propagation", "private", "/bin/bash"])
             .arg(folder.join("setup"))
             .arg(&folder)
+            .arg([&AROUND[..], &[HERE, HERE_6]].concat().join(" "))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -93,7 +108,10 @@ impl Host {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        wait_for("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        wait_for("sshd", || {
+            let log = fs::read_to_string(folder.join("sshd.log")).unwrap_or_default();
+            log.contains("Server listening on")
+        });
         Self { folder, keeper, sshd, port }
     }
 
@@ -103,11 +121,26 @@ impl Host {
     /// ssh cannot be run.
     #[must_use]
     pub fn ssh(&self, user: &str, methods: &str, password: &str, code: &str) -> Session {
+        self.prepare(password, code);
+        let output = self.ssh_command("127.0.0.1", user, methods).output().unwrap();
+        self.session(&output)
+    }
+
+    /// The same from one of [`AROUND`].
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_around(&self, source: &str, user: &str, methods: &str, password: &str, code: &str) -> Session {
+        self.prepare(password, code);
+        let output = self.ssh_command(here(source), user, methods).args(["-b", source]).output().unwrap();
+        self.session(&output)
+    }
+
+    fn prepare(&self, password: &str, code: &str) {
         fs::write(self.folder.join("password"), password).unwrap();
         fs::write(self.folder.join("code"), code).unwrap();
         fs::write(self.folder.join("asked"), "").unwrap();
-        let output = self.ssh_command(user, methods).output().unwrap();
-        self.session(&output)
     }
 
     /// Logs in with the key that root's account accepts.
@@ -116,7 +149,7 @@ impl Host {
     /// ssh cannot be run.
     #[must_use]
     pub fn ssh_by_key(&self, user: &str) -> Session {
-        let mut command = self.ssh_command(user, "publickey");
+        let mut command = self.ssh_command("127.0.0.1", user, "publickey");
         let output = command
             .arg("-o")
             .arg(format!("IdentityFile={}", self.folder.join("key").display()))
@@ -125,7 +158,7 @@ impl Host {
         self.session(&output)
     }
 
-    /// Logs in by keyboard-interactive from another address of this machine, answering every question with `answer`.
+    /// Logs in by keyboard-interactive from a loopback address or one of [`AROUND`], answering every question with `answer`.
     /// Many may do so at once.
     ///
     /// # Panics
@@ -135,7 +168,7 @@ impl Host {
         self.session(&self.answering(source, user, answer, "answer").output().unwrap())
     }
 
-    /// A client at another address that gives one answer, hangs up without waiting for the verdict, and ends.
+    /// A client at another address that answers both questions, hangs up without waiting for the verdict, and ends.
     ///
     /// # Panics
     /// ssh cannot be run.
@@ -145,15 +178,16 @@ impl Host {
     }
 
     fn answering(&self, source: &str, user: &str, answer: &str, helper: &str) -> Command {
-        let mut command = self.ssh_command(user, "keyboard-interactive");
+        let mut command = self.ssh_command(here(source), user, "keyboard-interactive");
         command.args(["-b", source]).env("SSH_ASKPASS", self.folder.join(helper)).env("ANSWER", answer);
         command
     }
 
-    fn ssh_command(&self, user: &str, methods: &str) -> Command {
+    fn ssh_command(&self, to: &str, user: &str, methods: &str) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args(["40", "ssh", "-F", "none", "-p", &self.port.to_string()])
+            .args(["40", "nsenter", "-t", &self.keeper.id().to_string(), "-n"])
+            .args(["ssh", "-F", "none", "-p", &self.port.to_string()])
             .args([
                 "-o",
                 "StrictHostKeyChecking=no",
@@ -163,7 +197,7 @@ impl Host {
                 "LogLevel=ERROR",
             ])
             .args(["-o", "NumberOfPasswordPrompts=1", "-o", &format!("PreferredAuthentications={methods}")])
-            .args(["-l", user, "127.0.0.1"])
+            .args(["-l", user, to])
             .env("SSH_ASKPASS", self.folder.join("askpass"))
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("HOST_FOLDER", &self.folder)
@@ -237,8 +271,17 @@ impl Drop for Host {
 
 fn inside(keeper: &Child, arguments: &[&str]) -> Command {
     let mut command = Command::new("nsenter");
-    command.args(["-t", &keeper.id().to_string(), "-m"]).args(arguments);
+    command.args(["-t", &keeper.id().to_string(), "-m", "-n"]).args(arguments);
     command
+}
+
+/// The host's address in the family of a client's.
+fn here(source: &str) -> &'static str {
+    match source.parse().unwrap() {
+        IpAddr::V4(v4) if v4.is_loopback() => "127.0.0.1",
+        IpAddr::V4(_) => HERE,
+        IpAddr::V6(_) => HERE_6,
+    }
 }
 
 fn wait_for(what: &str, ready: impl Fn() -> bool) {
@@ -293,15 +336,17 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
          *) cat \"$HOST_FOLDER/password\";; esac\n",
     );
     script(&folder.join("answer"), "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n");
-    // ssh has sent the answer by the time it is killed, which the helper does after it has ended.
+    // ssh takes the answer once nobody holds the pipe's end any more, and has sent it by the time it is killed.
     script(
         &folder.join("answer-and-hang-up"),
-        "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n(sleep 0.1; kill -9 $PPID) >/dev/null 2>&1 </dev/null &\n",
+        "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\ncase \"$1\" in *ode:*) \
+         (exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; sleep 0.15; kill -9 $PPID) >/dev/null 2>&1 </dev/null & ;; esac\n",
     );
     script(
         &folder.join("setup"),
         "set -eu\nmount --bind \"$1/nsswitch.conf\" /etc/nsswitch.conf\nmount --bind \"$1/pam.d\" /etc/pam.d\n\
          mount --bind \"$1/shadow\" /etc/shadow\nmount --bind \"$1/extrausers\" /var/lib/extrausers\nmkdir -p /run/sshd\n\
+         ip link set lo up\nfor address in $2; do ip address add \"$address\" dev lo; done\n\
          touch \"$1/ready\"\nexec sleep infinity\n",
     );
     // sshd and login run as other users from here on.
@@ -325,7 +370,7 @@ fn configure_sshd(folder: &Path, port: u16, lines: &str) {
             .unwrap();
     // sshd takes the first value it reads.
     let config = format!(
-        "{lines}\n{shipped}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {key}\nPidFile none\nPermitRootLogin prohibit-password\n\
+        "{lines}\n{shipped}\nListenAddress 0.0.0.0\nListenAddress ::\nPort {port}\nHostKey {key}\nPidFile none\nPermitRootLogin prohibit-password\n\
          AuthorizedKeysFile {public}\nStrictModes no\nUseDNS no\nForceCommand echo entered as $(id -un)\n",
         key = folder.join("host_key").display(),
         public = folder.join("key.pub").display(),

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     },
     /// Give a user an authenticator
     Enroll(EnrollArgs),
+    /// Take over authenticators from other software
+    Import(ImportArgs),
     /// Look at a user
     User {
         #[command(subcommand)]
@@ -117,6 +119,35 @@ pub(crate) struct EnrollArgs {
     /// Let it count at once, without a code. Needs --seed
     #[arg(long, requires = "seed")]
     pub(crate) active: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// What the files are
+    #[arg(value_enum)]
+    pub(crate) format: ImportFormat,
+    /// The files; one for each user from google-authenticator, such as /home/*/.google_authenticator
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to call the authenticators
+    #[arg(long, default_value = "phone")]
+    pub(crate) label: String,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Of alice@example.org in an otpauth URI, take alice
+    #[arg(long)]
+    pub(crate) drop_realm: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// One file for each user: the folder that it lies in, or its own name, tells whose it is
+    GoogleAuthenticator,
+    /// pam_oath's users.oath
+    PamOath,
+    /// otpauth://totp/ URIs, one a line
+    Otpauth,
 }
 
 impl Args {

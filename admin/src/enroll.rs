@@ -100,16 +100,9 @@ fn ask_for_code(args: &Args, client: &mut Client, user: &str) -> Result<Answer, 
 }
 
 fn confirm(client: &mut Client, user: &str, code: SecretText) -> Result<AuthenticatorReport, Failure> {
-    match client.ask(&Request::Confirm { user: user.to_owned(), code })? {
-        Reply::Confirmed(authenticator) => Ok(authenticator),
-        Reply::Status(_)
-        | Reply::User(_)
-        | Reply::Enrolled(_)
-        | Reply::Locks(_)
-        | Reply::Unlocked(_)
-        | Reply::Cleared(_)
-        | Reply::Error { .. } => Err(unexpected()),
-    }
+    let reply = client.ask(&Request::Confirm { user: user.to_owned(), code })?;
+    let Reply::Confirmed(report) = reply else { return Err(unexpected()) };
+    Ok(report)
 }
 
 fn report(args: &Args, account: &str, authenticator: &AuthenticatorReport) -> Result<Answer, Failure> {

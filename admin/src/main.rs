@@ -10,6 +10,7 @@ mod attempt;
 mod client;
 mod configuration;
 mod enroll;
+mod import;
 mod locks;
 mod outcome;
 mod qr;
@@ -38,6 +39,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Config { command: ConfigCommand::Check } => configuration::check(args),
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
+        Command::Import(import) => import::run(args, import),
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
@@ -72,6 +74,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Cleared(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
+            | Reply::Imported(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

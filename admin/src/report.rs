@@ -110,8 +110,9 @@ fn authenticator(authenticator: &AuthenticatorReport) -> String {
         AuthenticatorState::Active => "active",
     };
     let used = authenticator.last_used.map_or_else(|| "never used".into(), |at| format!("used {}", date(at)));
+    let weak = if authenticator.weak { "  weak seed: enrol anew" } else { "" };
     format!(
-        "{}  {state}  {} digits, {}, {} s  made {}  {used}",
+        "{}  {state}  {} digits, {}, {} s  made {}  {used}{weak}",
         authenticator.label,
         authenticator.digits,
         authenticator.algorithm,
@@ -207,6 +208,7 @@ mod tests {
                 digits: 6,
                 algorithm: "SHA1".into(),
                 step_s: 30,
+                weak: false,
                 created: 0,
                 last_used: None,
             }],

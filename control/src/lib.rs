@@ -70,6 +70,18 @@ pub enum Request {
         /// The code.
         code: SecretText,
     },
+    /// Take over an authenticator from other software; active at once.
+    Import {
+        /// Name in the directory.
+        user: String,
+        /// The authenticator's name.
+        label: String,
+        /// Seed and parameters.
+        seed: ImportSeed,
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// What is known of a user.
     UserShow {
         /// Name in the directory.
@@ -99,6 +111,8 @@ pub enum Reply {
     Enrolled(Enrolled),
     /// To [`Request::Confirm`]: the authenticator counts from now on.
     Confirmed(AuthenticatorReport),
+    /// To [`Request::Import`].
+    Imported(Imported),
     /// To [`Request::UserShow`].
     User(UserReport),
     /// To [`Request::Locks`].
@@ -189,6 +203,42 @@ pub struct Enrolled {
     pub uri: SecretText,
 }
 
+/// A seed as other software kept it, and what its codes are like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportSeed {
+    /// In base32, 10 to 64 bytes.
+    pub seed: SecretText,
+    /// 6 or 8.
+    pub digits: u8,
+    /// `SHA1`, `SHA256` or `SHA512`.
+    pub algorithm: String,
+    /// Seconds a code lasts.
+    pub step_s: u64,
+}
+
+/// What became of one that was to be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The account's name as the directory spells it.
+    pub account: String,
+    /// The seed is shorter than the 128 bits that RFC 4226 demands.
+    pub weak: bool,
+    /// What became of it.
+    pub outcome: ImportOutcome,
+}
+
+/// What became of one that was to be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportOutcome {
+    /// It counts from now on.
+    Taken,
+    /// It was not taken because that was only tried.
+    WouldBeTaken,
+    /// The account has this very seed already.
+    AlreadyThere,
+}
+
 /// One authenticator, without its seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticatorReport {
@@ -202,6 +252,9 @@ pub struct AuthenticatorReport {
     pub algorithm: String,
     /// Seconds a code lasts.
     pub step_s: u64,
+    /// The seed is shorter than the 128 bits that RFC 4226 demands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
     /// When it was made, seconds since 1970.
     pub created: u64,
     /// When a code of it was last spent, seconds since 1970.

@@ -5,10 +5,12 @@ use crate::audit::event_line;
 use crate::directory::Account;
 use crate::house::House;
 use crate::store::{Confirmation, NewAuthenticator};
-use crate::totp::{Label, Seed};
+use crate::totp::{Label, Parameters, Seed};
 use tokio::net::unix::UCred;
 use tokio::sync::Mutex;
-use twinlock_control::{AuthenticatorReport, AuthenticatorState, Enrolled, Reply, SecretText};
+use twinlock_control::{
+    AuthenticatorReport, AuthenticatorState, Enrolled, ImportOutcome, ImportSeed, Imported, Reply, SecretText,
+};
 use twinlock_policy::check;
 use twinlock_protocol::Secret;
 
@@ -38,7 +40,7 @@ pub(super) async fn enroll(
     }
     let _alone = COUNTING.lock().await;
     stay_in_budget(house, &account, house.config.totp.digits).await?;
-    let new = NewAuthenticator { label, seed, active };
+    let new = NewAuthenticator { label, seed, parameters: None, active };
     let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
     let made = made.map_err(|error| of_store(&error))?;
     record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &made.report.label);
@@ -47,6 +49,43 @@ pub(super) async fn enroll(
         authenticator: made.report,
         uri: made.uri,
     }))
+}
+
+/// Takes an authenticator over from other software.
+pub(super) async fn import(
+    house: &House,
+    peer: &UCred,
+    user: &str,
+    label: &str,
+    taken: &ImportSeed,
+    dry_run: bool,
+) -> Result<Reply, Reply> {
+    let seed = Seed::taken_over(taken.seed.expose()).map_err(|error| wrong(&error.to_string()))?;
+    let weak = Seed::is_weak(seed.expose().len());
+    let algorithm = Parameters::algorithm_named(&taken.algorithm)
+        .ok_or_else(|| wrong("the hash of codes is SHA1, SHA256 or SHA512"))?;
+    let parameters = Parameters::new(taken.digits, algorithm, taken.step_s)
+        .map_err(|_| wrong("codes have 6 or 8 digits and last 15 to 300 s; enrol this user anew"))?;
+    let label = Label::new(label).map_err(|error| wrong(&error.to_string()))?;
+    let account = find(house, user).await?;
+    if let Some(why) = why_refused(house, &account) {
+        return Err(no(&format!("{user} could not log in anyway: {why}")));
+    }
+    let _alone = COUNTING.lock().await;
+    let name = label.as_str().to_owned();
+    let new = NewAuthenticator { label, seed, parameters: Some(parameters), active: true };
+    let already = house.store.has_seed(&account.id, new.seed.to_base32()).await;
+    let outcome = if already.map_err(|error| of_store(&error))? {
+        ImportOutcome::AlreadyThere
+    } else {
+        stay_in_budget(house, &account, taken.digits).await?;
+        let made = house.store.import(&account.id, &account.name, new, house.clock.now(), dry_run).await;
+        made.map_err(|error| of_store(&error))?
+    };
+    if outcome == ImportOutcome::Taken {
+        record(house, peer, "imported", &account, &name);
+    }
+    Ok(Reply::Imported(Imported { account: account.name.to_string(), weak, outcome }))
 }
 
 pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
@@ -81,9 +120,8 @@ async fn stay_in_budget(house: &House, account: &Account, digits: u8) -> Result<
     match check::would_exceed(&house.config, &house.policy, &existing, digits) {
         None => Ok(()),
         Some(bound) => Err(no(&format!(
-            "one more authenticator of {digits} digits would raise the chance of guessing a code of {} to {bound} a \
+            "one more authenticator of {digits} digits would raise the chance of guessing a code to {bound} a \
              year, above guess_budget = \"{}\"; {}",
-            account.name,
             house.config.tarpit.guess_budget,
             check::remedies(&house.config)
         ))),

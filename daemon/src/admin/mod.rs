@@ -94,6 +94,9 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::Enroll { user, label, seed, active } => {
             enroll::enroll(house, peer, &user, &label, seed.as_ref(), active).await
         }
+        Request::Import { user, label, seed, dry_run } => {
+            enroll::import(house, peer, &user, &label, &seed, dry_run).await
+        }
         Request::Confirm { user, code } => {
             enroll::confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
         }

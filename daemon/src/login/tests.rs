@@ -68,7 +68,7 @@ fn code_now(WallTime(now): WallTime) -> Secret {
 /// An attempt whose code is right, by a rule that asks no more: a grant that only has to be settled.
 async fn granted(house: &House) -> Judged {
     let seed = Seed::from_base32(SEED).unwrap();
-    let new = NewAuthenticator { label: Label::new("phone").unwrap(), seed, active: true };
+    let new = NewAuthenticator { label: Label::new("phone").unwrap(), seed, parameters: None, active: true };
     house.store.enroll(&alice().id, &alice().name, new, house.clock.now()).await.unwrap();
     let place = house.policy.place(Source::Address("203.0.113.7".parse().unwrap()), Service::new("sshd"));
     let id = AttemptId::random().unwrap();

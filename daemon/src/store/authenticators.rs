@@ -3,11 +3,11 @@
 
 use super::file::PRESENT_KEY;
 use super::writer::Room;
-use super::{StoreError, sql_int, uint};
+use super::{SealKey, StoreError, sql_int, uint};
 use crate::clock::{Now, WallTime};
 use crate::totp::{AuthenticatorId, Candidate, CodePair, Label, Parameters, Reserved, Seed, Step, otpauth};
 use rusqlite::{Row, params};
-use twinlock_control::{AuthenticatorReport, AuthenticatorState, SecretText};
+use twinlock_control::{AuthenticatorReport, AuthenticatorState, ImportOutcome, SecretText};
 use twinlock_policy::{AccountId, Service, Source, Username};
 use twinlock_protocol::Secret;
 
@@ -16,13 +16,15 @@ const MOST_ACTIVE: usize = 8;
 /// Wrong codes after which a pending one is dropped.
 const MOST_WRONG: u8 = 5;
 
-/// An authenticator to be made. What its codes are like is said in `[totp]`.
+/// An authenticator to be made.
 #[derive(Debug)]
 pub struct NewAuthenticator {
     /// Its name.
     pub label: Label,
     /// Its seed, a new one or one that exists already.
     pub seed: Seed,
+    /// What its codes are like, where that is not what `[totp]` says.
+    pub parameters: Option<Parameters>,
     /// Whether its codes count at once, without one being shown.
     pub active: bool,
 }
@@ -96,6 +98,7 @@ impl Stored {
             digits: self.parameters.digits(),
             algorithm: self.parameters.algorithm_name().to_owned(),
             step_s: self.parameters.step_s(),
+            weak: Seed::is_weak(SealKey::seed_length(&self.sealed)),
             created: self.created,
             last_used: self.last_used,
         }
@@ -171,12 +174,13 @@ pub(super) fn enroll(
             .execute([account.as_str()])?;
     }
     let random = getrandom::u64().map_err(|_| StoreError::NoRandom)?;
+    let id = AuthenticatorId((random >> 1).cast_signed());
     let stored = Stored {
-        id: AuthenticatorId((random >> 1).cast_signed()),
+        id,
         label: new.label.as_str().to_owned(),
         active: new.active,
-        parameters: room.parameters,
-        sealed: Vec::new(),
+        parameters: new.parameters.unwrap_or(room.parameters),
+        sealed: room.key.seal(account, id, &new.seed)?,
         created: wall.0,
         last_used: None,
         used: None,
@@ -197,11 +201,38 @@ pub(super) fn enroll(
             stored.parameters.algorithm_name(),
             sql_int(stored.parameters.step_s()),
             PRESENT_KEY,
-            room.key.seal(account, stored.id, &new.seed)?,
+            stored.sealed,
             sql_int(wall.0),
         ])?;
     let uri = otpauth(name.as_str(), &stored.parameters, &new.seed);
     Ok(Enrolled { report: stored.report(), uri: SecretText::from(uri.as_str().to_owned()) })
+}
+
+/// Whether an active one of the account has this seed, in base32.
+pub(super) fn has_seed(room: &Room, account: &AccountId, seed: &str) -> Result<bool, StoreError> {
+    Ok(active(room, account)?.iter().any(|candidate| candidate.seed.to_base32().as_str() == seed))
+}
+
+/// Takes one over from other software. Codes up to the present step do not
+/// count: they may have been shown to the other software.
+pub(super) fn import(
+    room: &Room,
+    account: &AccountId,
+    name: &Username,
+    new: &NewAuthenticator,
+    wall: WallTime,
+    dry_run: bool,
+) -> Result<ImportOutcome, StoreError> {
+    if dry_run {
+        has_room_for(&of(room, account)?, new.label.as_str())?;
+        return Ok(ImportOutcome::WouldBeTaken);
+    }
+    let _uri = enroll(room, account, name, new, wall)?;
+    let used = new.parameters.unwrap_or(room.parameters).step_at(wall);
+    room.db
+        .prepare_cached("UPDATE authenticator SET used_step = ?3 WHERE account = ?1 AND label = ?2")?
+        .execute(params![account.as_str(), new.label.as_str(), sql_int(used.0)])?;
+    Ok(ImportOutcome::Taken)
 }
 
 fn has_room_for(others: &[Stored], label: &str) -> Result<(), StoreError> {

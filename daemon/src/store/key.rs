@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 const FORMAT: u8 = 1;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
 const CHECK: &[u8] = b"twinlock store";
 
 /// 32 random bytes. Wiped when dropped, never shown.
@@ -77,6 +78,11 @@ impl SealKey {
         self.unseal_bytes(&row_binding(account, id), sealed)
             .and_then(|bytes| Seed::from_bytes(bytes).ok())
             .ok_or_else(|| StoreError::Unsealable { account: account.to_string() })
+    }
+
+    /// Bytes of the seed in a sealed one, from its length alone.
+    pub(super) const fn seed_length(sealed: &[u8]) -> usize {
+        sealed.len().saturating_sub(NONCE_BYTES + TAG_BYTES)
     }
 
     /// A value that only this key can have made: by it a wrong key is noticed when a store is opened.

@@ -34,11 +34,12 @@ use crate::totp::Parameters;
 use rusqlite::params;
 use std::path::Path;
 use twinlock_config::TotpSettings;
-use twinlock_control::AuthenticatorReport;
+use twinlock_control::{AuthenticatorReport, ImportOutcome};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
 use twinlock_policy::{AccountId, LaneKey, Prefix, Username};
 use twinlock_protocol::Secret;
 use writer::{Room, Writer};
+use zeroize::Zeroizing;
 
 /// The store. Cloning shares it; the file is closed when the last clone is gone.
 #[derive(Clone)]
@@ -155,6 +156,31 @@ impl Store {
     ) -> Result<Enrolled, StoreError> {
         let (account, name) = (account.clone(), name.clone());
         self.0.call(move |room| authenticators::enroll(room, &account, &name, &new, now.wall)).await
+    }
+
+    /// Whether an active authenticator of the account has this seed, in base32.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn has_seed(&self, account: &AccountId, seed: Zeroizing<String>) -> Result<bool, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| authenticators::has_seed(room, &account, &seed)).await
+    }
+
+    /// Takes an authenticator over from other software; with `dry_run`, only says what would become of it.
+    ///
+    /// # Errors
+    /// [`StoreError::LabelTaken`], [`StoreError::TooManyAuthenticators`], or a failure.
+    pub async fn import(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        new: NewAuthenticator,
+        now: Now,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| authenticators::import(room, &account, &name, &new, now.wall, dry_run)).await
     }
 
     /// Shows a code of the account's pending authenticator.

@@ -5,11 +5,13 @@ use zeroize::Zeroizing;
 
 /// Fewest and most bytes: RFC 4226 demands 128 bits; HMAC gains nothing beyond its block of 64 bytes.
 const FEWEST: usize = 16;
+/// Fewest that are taken over from other software: 80 bits, which google-authenticator made for years.
+const FEWEST_TAKEN_OVER: usize = 10;
 const MOST: usize = 64;
 /// What RFC 4226 recommends for new ones: 160 bits.
 const NEW: usize = 20;
 
-/// A seed of 16 to 64 bytes.
+/// A seed of 16 to 64 bytes; one that was taken over from other software has 10 at least.
 pub struct Seed(Zeroizing<Vec<u8>>);
 
 /// Why bytes cannot be a seed.
@@ -54,16 +56,22 @@ impl Seed {
         Ok(Self(bytes))
     }
 
-    /// Takes over `bytes`.
+    /// One that was judged when it was enrolled or taken over.
     ///
     /// # Errors
-    /// [`SeedError`] for a length outside 16 to 64.
+    /// [`SeedError`] for a length outside 10 to 64.
     pub fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Result<Self, SeedError> {
         match bytes.len() {
-            ..FEWEST => Err(SeedError::TooShort),
-            FEWEST..=MOST => Ok(Self(bytes)),
+            ..FEWEST_TAKEN_OVER => Err(SeedError::TooShort),
+            FEWEST_TAKEN_OVER..=MOST => Ok(Self(bytes)),
             _ => Err(SeedError::TooLong),
         }
+    }
+
+    /// Whether `length` bytes are fewer than a new seed may have.
+    #[must_use]
+    pub const fn is_weak(length: usize) -> bool {
+        length < FEWEST
     }
 
     /// Reads base32 as people hand it round: in either case, with spaces, with or without `=` at the end.
@@ -71,6 +79,15 @@ impl Seed {
     /// # Errors
     /// [`SeedError`] for anything else, and for a length outside 16 to 64 bytes.
     pub fn from_base32(text: &str) -> Result<Self, SeedError> {
+        let seed = Self::taken_over(text)?;
+        if Self::is_weak(seed.0.len()) { Err(SeedError::TooShort) } else { Ok(seed) }
+    }
+
+    /// The same for a seed that other software made: 10 bytes are enough.
+    ///
+    /// # Errors
+    /// [`SeedError`] for anything else, and for a length outside 10 to 64 bytes.
+    pub fn taken_over(text: &str) -> Result<Self, SeedError> {
         let mut plain = Zeroizing::new(String::with_capacity(text.len()));
         plain.extend(text.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_uppercase()));
         let digits = plain.trim_end_matches('=');

@@ -62,6 +62,7 @@ async fn a_seed_is_nowhere_in_the_files_and_not_worth_anything_in_another_row() 
     let new = NewAuthenticator {
         label: Label::new("phone").unwrap(),
         seed: Seed::from_base32(OTHER_SEED).unwrap(),
+        parameters: None,
         active: true,
     };
     bench.store.enroll(&other, &name("bob"), new, bench.clock.now()).await.unwrap();

@@ -126,7 +126,12 @@ impl Bench {
     async fn enroll(&self, label: &str, seed: &str, active: bool) -> Result<Enrolled, StoreError> {
         let (label, seed) = (Label::new(label).unwrap(), Seed::from_base32(seed).unwrap());
         self.store
-            .enroll(&alice(), &name("alice"), NewAuthenticator { label, seed, active }, self.clock.now())
+            .enroll(
+                &alice(),
+                &name("alice"),
+                NewAuthenticator { label, seed, parameters: None, active },
+                self.clock.now(),
+            )
             .await
     }
 

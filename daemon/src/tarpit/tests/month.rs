@@ -40,7 +40,7 @@ impl Month {
             RULES.split("[tarpit]").next().unwrap().to_owned() + "[store]\nkey = { file = \"/seal.key\" }\n";
         let bench = bench_of(&rules);
         let (label, seed) = (Label::new("phone").unwrap(), Seed::from_base32(SEED).unwrap());
-        let phone = store::NewAuthenticator { label, seed, active: true };
+        let phone = store::NewAuthenticator { label, seed, parameters: None, active: true };
         let now = bench.clock.now();
         bench.tarpit.store.enroll(&alice().id, &alice().name, phone, now).await.unwrap();
         let (lockout, failed_binds) = (twinlock_config::Lockout::default(), VecDeque::new());

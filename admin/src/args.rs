@@ -41,6 +41,8 @@ pub(crate) enum Command {
     },
     /// Give a user an authenticator
     Enroll(EnrollArgs),
+    /// Make a user's recovery codes: ten, each good once in a code's stead. Those of an earlier set become void
+    Recovery(RecoveryArgs),
     /// Look at a user
     User {
         #[command(subcommand)]
@@ -117,6 +119,18 @@ pub(crate) struct EnrollArgs {
     /// Let it count at once, without a code. Needs --seed
     #[arg(long, requires = "seed")]
     pub(crate) active: bool,
+    /// Make recovery codes too, once the authenticator is active. Those of an earlier set become void
+    #[arg(long)]
+    pub(crate) recovery: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoveryArgs {
+    /// Name in the directory
+    pub(crate) user: String,
+    /// Do not ask whether the earlier codes may become void
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 impl Args {

@@ -13,6 +13,7 @@ mod enroll;
 mod locks;
 mod outcome;
 mod qr;
+mod recovery;
 mod report;
 mod terminal;
 
@@ -38,6 +39,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Config { command: ConfigCommand::Check } => configuration::check(args),
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
+        Command::Recovery(recovery) => recovery::run(args, recovery),
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
@@ -72,6 +74,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Cleared(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
+            | Reply::RecoveryCodes(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

@@ -98,6 +98,7 @@ pub(crate) fn user(user: &UserReport) -> String {
     }
     let authenticators: Vec<_> = user.authenticators.iter().map(authenticator).collect();
     sheet.list("authenticators", &authenticators, "none");
+    sheet.line("recovery codes", &format!("{} left", user.recovery_codes_left));
     let lanes: Vec<_> = user.lanes.iter().map(lane).collect();
     sheet.list("failures", &lanes, "none");
     sheet.list("known from", &user.known_from, "nowhere yet");
@@ -210,6 +211,7 @@ mod tests {
                 created: 0,
                 last_used: None,
             }],
+            recovery_codes_left: 9,
             lanes: vec![LaneReport { lane: "unfamiliar".into(), failures: 4, closed_for_s: 60 }],
             known_from: vec!["192.0.2.7/32".into(), "2001:db8::/64".into()],
         };
@@ -219,6 +221,7 @@ id              6f1d
 directory       main
 groups          staff, admins
 authenticators  phone  active  6 digits, SHA1, 30 s  made 1970-01-01 00:00 UTC  never used
+recovery codes  9 left
 failures        unfamiliar  4 failures  closed for 1 min
 known from      192.0.2.7/32
                 2001:db8::/64";

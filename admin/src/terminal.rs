@@ -81,6 +81,18 @@ pub(crate) fn ask(question: &str, echo: bool) -> Result<Zeroizing<Vec<u8>>, Fail
     line
 }
 
+/// Whether to go on: `yes` answers already; else whoever sits there is asked, and where nobody does it must be said.
+pub(crate) fn agreed(question: &str, yes: bool) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !is_interactive() {
+        return Err(Failure::WrongUse(format!("{} Say so with --yes", harmless(question))));
+    }
+    let answer = ask(&format!("{question} [y/N] "), true)?;
+    Ok(matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes"))
+}
+
 /// Reads one line from standard input. Its end without a line is an error.
 pub(crate) fn read_line() -> Result<Zeroizing<Vec<u8>>, Failure> {
     let unreadable = |why: &str| Failure::WrongUse(format!("standard input {why}"));

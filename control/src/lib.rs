@@ -75,6 +75,11 @@ pub enum Request {
         /// Name in the directory.
         user: String,
     },
+    /// Make a new set of recovery codes; those of an earlier set are void.
+    Recovery {
+        /// Name in the directory.
+        user: String,
+    },
     /// What is closed at the moment.
     Locks {},
     /// Open every lane of a user and forget its failures.
@@ -101,6 +106,8 @@ pub enum Reply {
     Confirmed(AuthenticatorReport),
     /// To [`Request::UserShow`].
     User(UserReport),
+    /// To [`Request::Recovery`].
+    RecoveryCodes(RecoveryCodes),
     /// To [`Request::Locks`].
     Locks(Locks),
     /// To [`Request::UserUnlock`].
@@ -189,6 +196,19 @@ pub struct Enrolled {
     pub uri: SecretText,
 }
 
+/// A new set of recovery codes: shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodes {
+    /// The account's name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The codes, as people write them down.
+    pub codes: Vec<SecretText>,
+    /// Unused codes of an earlier set, which are void now.
+    pub voided: u64,
+}
+
 /// One authenticator, without its seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticatorReport {
@@ -236,6 +256,9 @@ pub struct UserReport {
     pub refused: Option<String>,
     /// Authenticators.
     pub authenticators: Vec<AuthenticatorReport>,
+    /// Recovery codes that were not used yet.
+    #[serde(default)]
+    pub recovery_codes_left: u64,
     /// Lanes that have counted failures.
     pub lanes: Vec<LaneReport>,
     /// Prefixes from which it has met its rule.

@@ -41,9 +41,9 @@ pub enum Reason {
     LaneClosed,
     /// All slots of the lane were taken; nothing was compared.
     LaneFull,
-    /// The lane takes only two consecutive codes; nothing was compared.
+    /// The lane takes only two consecutive codes or a recovery code; nothing was compared.
     TwoCodesOnly,
-    /// Two codes were tried in a lane that takes nothing else, and are none.
+    /// Two codes or a recovery code were tried in a lane that takes nothing else, and are none.
     NoWayIn,
     /// Another failed bind could lock the account in the directory; nothing was sent.
     NoBindLeft,

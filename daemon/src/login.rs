@@ -3,6 +3,7 @@
 //! It runs to its end in a task of its own that nobody cancels: hang-ups and deadlines are values its steps return. On
 //! every path, an abandoned one included, it settles, records, and answers, in this order.
 
+mod recovery;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,12 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     let started = Instant::now();
     let mut record = Record::new(id, "auth", &caller.user);
     let (decision, authtok) = match judge(house, id, caller, &mut dialogue, &mut record).await {
-        Ok(judged) => settle(house, &dialogue, judged).await,
+        Ok(judged) => {
+            let used = recovery::Used::of(&judged);
+            let settled = settle(house, &dialogue, judged).await;
+            recovery::tell(house, &mut dialogue, used, &settled.0).await;
+            settled
+        }
         Err(decision) => (decision, None),
     };
     let (verdict, reason) = match decision {

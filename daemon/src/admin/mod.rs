@@ -3,6 +3,7 @@
 
 mod enroll;
 mod locks;
+mod recovery;
 
 use crate::attempt::Deadline;
 use crate::audit;
@@ -97,6 +98,7 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::Confirm { user, code } => {
             enroll::confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
         }
+        Request::Recovery { user } => recovery::renew(house, peer, &user).await,
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
@@ -131,6 +133,8 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
     let now = house.clock.now();
     let limits = house.tarpit.limits();
     let authenticators = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
+    let recovery_codes_left =
+        house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
     let lanes = house.store.lanes(&account.id, *limits, now).await.map_err(|error| of_store(&error))?;
     let known = house.store.known_from(&account.id, now).await.map_err(|error| of_store(&error))?;
     let refused = why_refused(house, &account);
@@ -142,6 +146,7 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
         groups: account.groups.map(|groups| groups.iter().map(ToString::to_string).collect()),
         refused,
         authenticators,
+        recovery_codes_left,
         lanes: lanes.iter().map(|(key, lane)| lane_report(key, lane, limits, now.lane)).collect(),
         known_from: known.iter().map(ToString::to_string).collect(),
     }))

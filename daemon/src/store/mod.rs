@@ -12,6 +12,7 @@ mod key;
 mod known;
 mod locks;
 mod prefixes;
+mod recovery;
 mod resume;
 mod schema;
 mod settle;
@@ -27,6 +28,7 @@ pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
+pub use recovery::RecoverySet;
 pub use settle::{Settled, Settlement};
 
 use crate::clock::{Boot, Now, WallTime};
@@ -169,6 +171,29 @@ impl Store {
     ) -> Result<Confirmation, StoreError> {
         let account = account.clone();
         self.0.call(move |room| authenticators::confirm(room, &account, &code, now)).await
+    }
+
+    /// Makes a new set of recovery codes; those of an earlier set are worth nothing any more.
+    ///
+    /// # Errors
+    /// Nothing was made, and nothing is void.
+    pub async fn renew_recovery(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        now: Now,
+    ) -> Result<RecoverySet, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| recovery::renew(room, &account, &name, now.wall)).await
+    }
+
+    /// Unused recovery codes of the account.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn recovery_left(&self, account: &AccountId) -> Result<u64, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| recovery::left(room, &account)).await
     }
 
     /// The account's authenticators, oldest first.

@@ -7,6 +7,7 @@ mod codes;
 mod faults;
 mod lanes;
 mod locks;
+mod recovery;
 
 use super::*;
 use crate::attempt::AttemptId;
@@ -190,7 +191,7 @@ impl Bench {
 
 fn charged(reply: ChargeReply) -> Charge {
     match reply {
-        ChargeReply::Charged(charge) => charge,
+        ChargeReply::Charged(charge) => *charge,
         ChargeReply::Closed { .. }
         | ChargeReply::Full
         | ChargeReply::TwoCodesOnly

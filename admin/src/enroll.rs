@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
         label: enroll.label.clone(),
         seed,
         active: enroll.active,
+        replace: enroll.replace,
     })?;
     let Reply::Enrolled(enrolled) = reply else { return Err(unexpected()) };
     if args.json {

@@ -38,6 +38,15 @@ pub(crate) fn prompt(text: &str) {
     let _ = write!(err, "{}", harmless(text)).and_then(|()| err.flush());
 }
 
+/// Says on standard error how far something has come, if somebody looks at it there; an empty text takes it away.
+pub(crate) fn progress(text: &str) {
+    let mut err = stderr().lock();
+    if err.is_terminal() {
+        // Only for the eye: nothing depends on it.
+        let _ = write!(err, "\r\x1b[K{}", harmless(text)).and_then(|()| err.flush());
+    }
+}
+
 /// Text without control characters.
 pub(crate) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -98,6 +98,8 @@ fn wrong_use_is_exit_code_2() {
         &["try", "--from", "office"],
         &["user"],
         &["user", "unlock"],
+        &["user", "revoke", "alice"],
+        &["enroll", "alice", "--confirm", "1", "--replace"],
         &["locks", "clear"],
         &["locks", "192.0.2.7"],
         &["status", "--force"],

@@ -65,6 +65,8 @@ pub enum Reason {
     TimedOut,
     /// The methods sshd accepted do not meet the rule.
     RuleNotMet,
+    /// An administrator has locked the account.
+    DisabledByAdministrator,
     /// The directory did not answer.
     DirectoryUnavailable,
     /// The store did not answer.
@@ -104,6 +106,7 @@ impl Reason {
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed-out",
             Self::RuleNotMet => "rule-not-met",
+            Self::DisabledByAdministrator => "disabled-by-administrator",
             Self::DirectoryUnavailable => "directory-unavailable",
             Self::StoreUnavailable => "store-unavailable",
             Self::ConditionUnknown => "condition-unknown",

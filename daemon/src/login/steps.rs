@@ -219,6 +219,16 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
     Code { proof, denial, length: of_account.code_length() }
 }
 
+/// Everything was compared and will be counted as always: that an administrator has locked the account shows in no
+/// question, no time, and no lane.
+pub(super) fn unless_disabled(charge: &Charge, decision: Decision) -> Decision {
+    let disabled = charge.of_account().is_some_and(|(_, charge)| charge.is_disabled());
+    match decision {
+        Decision::Grant(_) if disabled => Decision::Deny(Reason::DisabledByAdministrator),
+        decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
+    }
+}
+
 /// Nothing was compared: a refusal looks like any denial, an outage like an outage.
 pub(super) fn refused(refused: Refused, record: &mut Record) -> Decision {
     match refused {

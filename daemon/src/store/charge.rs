@@ -5,7 +5,7 @@ use super::account::{self, BindNeed, Left};
 use super::authenticators;
 use super::settle::{Ending, Orphan, Orphans};
 use super::writer::Room;
-use super::{StoreError, recovery, sql_int, uint};
+use super::{StoreError, disabled, recovery, sql_int, uint};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{
@@ -98,6 +98,7 @@ pub struct Charge {
     observed: Option<Observed>,
     spent: bool,
     recovery_left: Option<u64>,
+    disabled: bool,
     otherwise: Option<Ending>,
     orphans: Orphans,
 }
@@ -125,6 +126,12 @@ impl Charge {
     #[must_use]
     pub const fn recovery_left(&self) -> Option<u64> {
         self.recovery_left
+    }
+
+    /// Whether an administrator has locked the account: it is compared as always, and let in by nothing.
+    #[must_use]
+    pub const fn is_disabled(&self) -> bool {
+        self.disabled
     }
 
     /// The attempt it was made for.
@@ -250,6 +257,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
             sql_int(request.now.lane.0),
             guess
         ])?;
+    let disabled = disabled::holds(room, &request.account, request.now.wall)?;
     let mut recovery_left = None;
     if let (CodeOutcome::Right(proof), Some(claim)) = (&judgement.outcome, judgement.claim) {
         let written = match proof.shown() {
@@ -278,6 +286,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         observed,
         spent: judgement.claim == Some(Claim::Spend),
         recovery_left,
+        disabled,
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),
     })))

@@ -2,7 +2,8 @@
 //! one has made of the file. A step that was released is never edited.
 
 /// Step n brings a file from schema n to n + 1.
-pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY];
+pub(super) const MIGRATIONS: &[&str] =
+    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -122,3 +123,18 @@ CREATE TABLE recovery_code (
     UNIQUE (account, mark)
 ) STRICT;
 ";
+
+/// The administrator's lock.
+const DISABLED: &str = r"
+CREATE TABLE disabled (
+    account TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    reason TEXT,
+    by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// A pending authenticator that takes the place of another when it is confirmed.
+const REPLACES: &str = "ALTER TABLE authenticator ADD COLUMN replaces INTEGER;";

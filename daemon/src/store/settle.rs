@@ -4,7 +4,7 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, known, recovery, sql_int};
+use super::{StoreError, disabled, known, recovery, sql_int};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{CodeProof, Shown};
@@ -36,6 +36,8 @@ pub enum Settled {
     Done,
     /// The step could not be spent any more: another attempt has. Deny. The slot was given back, nothing was learned.
     Conflict,
+    /// An administrator has locked the account meanwhile. Deny. The slot was given back, nothing was learned.
+    Disabled,
 }
 
 /// How a slot is given back.
@@ -102,6 +104,9 @@ pub(super) fn settle(
         }
         return Ok(Settled::Done);
     };
+    if disabled::holds(room, charge.account(), now.wall)? {
+        return Ok(Settled::Disabled);
+    }
     account::forgive(room, charge.account())?;
     if !spend(room, charge, now)? {
         return Ok(Settled::Conflict);

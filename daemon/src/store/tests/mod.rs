@@ -4,6 +4,7 @@
 mod account;
 mod authenticators;
 mod codes;
+mod disabled;
 mod faults;
 mod lanes;
 mod locks;

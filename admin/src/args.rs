@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Enroll(EnrollArgs),
     /// Take over authenticators from other software
     Import(ImportArgs),
+    /// Make a user's recovery codes: ten, each good once in a code's stead. Those of an earlier set become void
+    Recovery(RecoveryArgs),
     /// Look at a user
     User {
         #[command(subcommand)]
@@ -72,6 +74,26 @@ pub(crate) enum UserCommand {
     },
     /// Open every lane of a user, and forget the failures in them
     Unlock {
+        /// Name in the directory
+        user: String,
+    },
+    /// List the users that the store knows of: with an authenticator, recovery codes, a lock, or a known place
+    List {
+        /// List those of the directory who have no active authenticator instead
+        #[arg(long)]
+        without_authenticator: bool,
+    },
+    /// Remove an authenticator of a user, such as a lost phone's
+    Revoke {
+        /// Name in the directory
+        user: String,
+        /// What the authenticator is called; `user show` lists them
+        label: String,
+    },
+    /// Lock a user out, whatever is proved, key logins included
+    Disable(DisableArgs),
+    /// Let a user in again who was locked out by `disable`
+    Enable {
         /// Name in the directory
         user: String,
     },
@@ -119,6 +141,33 @@ pub(crate) struct EnrollArgs {
     /// Let it count at once, without a code. Needs --seed
     #[arg(long, requires = "seed")]
     pub(crate) active: bool,
+    /// Let it take the place of the active one of that label, which is good until the new one is confirmed
+    #[arg(long, conflicts_with = "confirm")]
+    pub(crate) replace: bool,
+    /// Make recovery codes too, once the authenticator is active. Those of an earlier set become void
+    #[arg(long)]
+    pub(crate) recovery: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DisableArgs {
+    /// Name in the directory
+    pub(crate) user: String,
+    /// The last day of the lock, in UTC, as in 2026-12-24; left out, it has no end
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+    /// Why; shown by `user show` and kept in the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoveryArgs {
+    /// Name in the directory
+    pub(crate) user: String,
+    /// Do not ask whether the earlier codes may become void
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, clap::Args)]

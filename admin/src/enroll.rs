@@ -4,7 +4,7 @@ use crate::args::{Args, EnrollArgs};
 use crate::client::{Client, unexpected};
 use crate::outcome::{Answer, Failure};
 use crate::qr::Picture;
-use crate::terminal;
+use crate::{recovery, terminal};
 use serde::Serialize;
 use twinlock_control::{
     AuthenticatorReport, AuthenticatorState, Enrolled, ErrorKind, Reply, Request, SecretText,
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
     if let Some(code) = &enroll.confirm {
         let mut client = Client::connect(&args.admin_socket()?)?;
         let confirmed = confirm(&mut client, &enroll.user, SecretText::from(code.clone()))?;
-        return report(args, &enroll.user, &confirmed);
+        return report(args, &mut client, enroll, &confirmed);
     }
     let seed = match enroll.seed.as_deref() {
         Some("-") => Some(SecretText::from(terminal::text(terminal::ask("Seed (base32): ", false)?)?)),
@@ -30,14 +30,16 @@ pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
         label: enroll.label.clone(),
         seed,
         active: enroll.active,
+        replace: enroll.replace,
     })?;
     let Reply::Enrolled(enrolled) = reply else { return Err(unexpected()) };
     if args.json {
         terminal::print_json(&Shown::of(&enrolled))?;
-        return Ok(Answer::Yes);
+        let make = enroll.recovery && enrolled.authenticator.state == AuthenticatorState::Active;
+        return if make { recovery::make(args, &mut client, &enroll.user) } else { Ok(Answer::Yes) };
     }
     if enrolled.authenticator.state == AuthenticatorState::Active {
-        return report(args, &enrolled.account, &enrolled.authenticator);
+        return report(args, &mut client, enroll, &enrolled.authenticator);
     }
     show(&enrolled)?;
     if !terminal::is_interactive() {
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &Args, enroll: &EnrollArgs) -> Result<Answer, Failure> {
         ))?;
         return Ok(Answer::Yes);
     }
-    ask_for_code(args, &mut client, &enroll.user)
+    ask_for_code(args, &mut client, enroll)
 }
 
 /// What `--json` prints.
@@ -86,12 +88,12 @@ fn show(enrolled: &Enrolled) -> Result<(), Failure> {
     terminal::print(&format!("\n{uri}\n"))
 }
 
-fn ask_for_code(args: &Args, client: &mut Client, user: &str) -> Result<Answer, Failure> {
+fn ask_for_code(args: &Args, client: &mut Client, enroll: &EnrollArgs) -> Result<Answer, Failure> {
     for left in (0..TRIES).rev() {
         let typed = terminal::text(terminal::ask("A code of it, to activate it: ", true)?)?;
         let code = SecretText::from(typed.trim().to_owned());
-        match confirm(client, user, code) {
-            Ok(confirmed) => return report(args, user, &confirmed),
+        match confirm(client, &enroll.user, code) {
+            Ok(confirmed) => return report(args, client, enroll, &confirmed),
             Err(Failure::Refused(ErrorKind::No, message)) if left > 0 => terminal::complain(&message),
             Err(failure) => return Err(failure),
         }
@@ -101,16 +103,25 @@ fn ask_for_code(args: &Args, client: &mut Client, user: &str) -> Result<Answer, 
 
 fn confirm(client: &mut Client, user: &str, code: SecretText) -> Result<AuthenticatorReport, Failure> {
     let reply = client.ask(&Request::Confirm { user: user.to_owned(), code })?;
-    let Reply::Confirmed(report) = reply else { return Err(unexpected()) };
-    Ok(report)
+    let Reply::Confirmed(authenticator) = reply else { return Err(unexpected()) };
+    Ok(authenticator)
 }
 
-fn report(args: &Args, account: &str, authenticator: &AuthenticatorReport) -> Result<Answer, Failure> {
+/// Says that it counts from now on, and prints recovery codes if they are wanted.
+fn report(
+    args: &Args,
+    client: &mut Client,
+    enroll: &EnrollArgs,
+    authenticator: &AuthenticatorReport,
+) -> Result<Answer, Failure> {
     if args.json {
         terminal::print_json(&Reply::Confirmed(authenticator.clone()))?;
     } else {
-        let (label, account) = (terminal::harmless(&authenticator.label), terminal::harmless(account));
-        terminal::print(&format!("Authenticator \"{label}\" of {account} is active."))?;
+        let (label, user) = (terminal::harmless(&authenticator.label), terminal::harmless(&enroll.user));
+        terminal::print(&format!("Authenticator \"{label}\" of {user} is active."))?;
+        if !enroll.recovery {
+            terminal::print(&format!("Recovery codes, for a lost phone: twinlock recovery {user}"))?;
+        }
     }
-    Ok(Answer::Yes)
+    if enroll.recovery { recovery::make(args, client, &enroll.user) } else { Ok(Answer::Yes) }
 }

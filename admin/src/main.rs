@@ -14,8 +14,10 @@ mod import;
 mod locks;
 mod outcome;
 mod qr;
+mod recovery;
 mod report;
 mod terminal;
+mod users;
 
 use args::{Args, Command, ConfigCommand, LocksCommand, UserCommand};
 use clap::Parser;
@@ -40,11 +42,29 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
         Command::Import(import) => import::run(args, import),
+        Command::Recovery(recovery) => recovery::run(args, recovery),
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
         Command::User { command: UserCommand::Unlock { user } } => {
             show(args, &Request::UserUnlock { user: user.clone() })
+        }
+        Command::User { command: UserCommand::List { without_authenticator } } => {
+            users::list(args, *without_authenticator)
+        }
+        Command::User { command: UserCommand::Revoke { user, label } } => {
+            show(args, &Request::UserRevoke { user: user.clone(), label: label.clone() })
+        }
+        Command::User { command: UserCommand::Disable(disable) } => show(
+            args,
+            &Request::UserDisable {
+                user: disable.user.clone(),
+                until: disable.until.clone(),
+                reason: disable.reason.clone(),
+            },
+        ),
+        Command::User { command: UserCommand::Enable { user } } => {
+            show(args, &Request::UserEnable { user: user.clone() })
         }
         Command::Locks { command: None } => show(args, &Request::Locks {}),
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
@@ -63,6 +83,10 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
     let text = match (&reply, request) {
         (Reply::Status(status), Request::Status {}) => report::status(status),
         (Reply::User(user), Request::UserShow { .. }) => report::user(user),
+        (Reply::Revoked(revoked), Request::UserRevoke { .. }) => users::revoked(revoked),
+        (Reply::Locked(locked), Request::UserDisable { .. } | Request::UserEnable { .. }) => {
+            report::locked(locked)
+        }
         (Reply::Locks(locks), Request::Locks {}) => locks::list(locks),
         (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
         (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
@@ -75,6 +99,10 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)
+            | Reply::RecoveryCodes(_)
+            | Reply::Locked(_)
+            | Reply::Revoked(_)
+            | Reply::Users(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

@@ -3,7 +3,8 @@
 use crate::terminal::harmless;
 use std::fmt::Write;
 use twinlock_control::{
-    AuthenticatorReport, AuthenticatorState, LaneReport, ServerStatus, Status, UserReport,
+    AuthenticatorReport, AuthenticatorState, DisabledReport, LaneReport, Locked, ServerStatus, Status,
+    UserReport,
 };
 
 /// Width of the left column.
@@ -96,12 +97,33 @@ pub(crate) fn user(user: &UserReport) -> String {
     if let Some(refused) = &user.refused {
         sheet.line("refused", refused);
     }
+    if let Some(disabled) = &user.disabled {
+        sheet.line("disabled", &lock(disabled));
+    }
     let authenticators: Vec<_> = user.authenticators.iter().map(authenticator).collect();
     sheet.list("authenticators", &authenticators, "none");
+    sheet.line("recovery codes", &format!("{} left", user.recovery_codes_left));
     let lanes: Vec<_> = user.lanes.iter().map(lane).collect();
     sheet.list("failures", &lanes, "none");
     sheet.list("known from", &user.known_from, "nowhere yet");
     sheet.finish()
+}
+
+/// The administrator's lock, on one line.
+pub(crate) fn lock(lock: &DisabledReport) -> String {
+    let until = lock.until.map_or_else(|| "without end".to_owned(), |until| format!("until {}", date(until)));
+    let reason = lock.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("since {}, {until}, by {}{reason}", date(lock.since), lock.by)
+}
+
+/// What became of the administrator's lock.
+pub(crate) fn locked(locked: &Locked) -> String {
+    let who = harmless(&locked.account);
+    match (&locked.disabled, locked.changed) {
+        (Some(disabled), _) => format!("{who} is let in by nothing: {}", harmless(&lock(disabled))),
+        (None, true) => format!("{who} is let in again, as the rules say."),
+        (None, false) => format!("{who} was not disabled."),
+    }
 }
 
 fn authenticator(authenticator: &AuthenticatorReport) -> String {
@@ -212,6 +234,13 @@ mod tests {
                 created: 0,
                 last_used: None,
             }],
+            recovery_codes_left: 9,
+            disabled: Some(DisabledReport {
+                since: 0,
+                until: Some(86_400),
+                reason: Some("left".into()),
+                by: "uid 0".into(),
+            }),
             lanes: vec![LaneReport { lane: "unfamiliar".into(), failures: 4, closed_for_s: 60 }],
             known_from: vec!["192.0.2.7/32".into(), "2001:db8::/64".into()],
         };
@@ -220,7 +249,9 @@ account         alice\\u{1b}[2J
 id              6f1d
 directory       main
 groups          staff, admins
+disabled        since 1970-01-01 00:00 UTC, until 1970-01-02 00:00 UTC, by uid 0: left
 authenticators  phone  active  6 digits, SHA1, 30 s  made 1970-01-01 00:00 UTC  never used
+recovery codes  9 left
 failures        unfamiliar  4 failures  closed for 1 min
 known from      192.0.2.7/32
                 2001:db8::/64";

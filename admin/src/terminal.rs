@@ -38,6 +38,15 @@ pub(crate) fn prompt(text: &str) {
     let _ = write!(err, "{}", harmless(text)).and_then(|()| err.flush());
 }
 
+/// Says on standard error how far something has come, if somebody looks at it there; an empty text takes it away.
+pub(crate) fn progress(text: &str) {
+    let mut err = stderr().lock();
+    if err.is_terminal() {
+        // Only for the eye: nothing depends on it.
+        let _ = write!(err, "\r\x1b[K{}", harmless(text)).and_then(|()| err.flush());
+    }
+}
+
 /// Text without control characters.
 pub(crate) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -79,6 +88,18 @@ pub(crate) fn ask(question: &str, echo: bool) -> Result<Zeroizing<Vec<u8>>, Fail
         let _ = writeln!(stderr());
     }
     line
+}
+
+/// Whether to go on: `yes` answers already; else whoever sits there is asked, and where nobody does it must be said.
+pub(crate) fn agreed(question: &str, yes: bool) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !is_interactive() {
+        return Err(Failure::WrongUse(format!("{} Say so with --yes", harmless(question))));
+    }
+    let answer = ask(&format!("{question} [y/N] "), true)?;
+    Ok(matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes"))
 }
 
 /// Reads one line from standard input. Its end without a line is an error.

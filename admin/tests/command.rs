@@ -84,6 +84,7 @@ fn against(name: &str, replies: &[&str], arguments: &[&str], typed: &str) -> (Ru
 const STATUS: &str = r#"{"reply":"status","version":"0.1.0","uptime_s":3700,"config":"/etc/twinlock/twinlock.toml","servers":[{"directory":"main","url":"ldaps://a","healthy":true},{"directory":"main","url":"ldaps://b","healthy":false,"error":"timed out"}],"accounts_enrolled":1,"authenticators_pending":2,"lanes_closed":0,"prefixes_closed":1,"attempts_running":0,"granted":5,"denied":6,"unavailable":7,"records_lost":0,"waivers":["office"]}"#;
 const ENROLLED: &str = r#"{"reply":"enrolled","account":"alice","authenticator":{"label":"phone","state":"pending","digits":6,"algorithm":"SHA1","step_s":30,"created":0},"uri":"otpauth://totp/Twinlock:alice?secret=JBSWY3DPEHPK3PXP"}"#;
 const ACTIVE: &str = r#"{"reply":"enrolled","account":"alice","authenticator":{"label":"phone","state":"active","digits":6,"algorithm":"SHA1","step_s":30,"created":0},"uri":"otpauth://totp/Twinlock:alice?secret=JBSWY3DPEHPK3PXP"}"#;
+const RECOVERY: &str = r#"{"reply":"recovery-codes","account":"alice","id":"main:6f1d","codes":["ABCD-EFGH-IJKL-MNOP"],"voided":2}"#;
 const CONFIRMED: &str = r#"{"reply":"confirmed","label":"phone","state":"active","digits":6,"algorithm":"SHA1","step_s":30,"created":0}"#;
 
 #[test]
@@ -97,6 +98,8 @@ fn wrong_use_is_exit_code_2() {
         &["try", "--from", "office"],
         &["user"],
         &["user", "unlock"],
+        &["user", "revoke", "alice"],
+        &["enroll", "alice", "--confirm", "1", "--replace"],
         &["locks", "clear"],
         &["locks", "192.0.2.7"],
         &["status", "--force"],
@@ -249,7 +252,32 @@ fn a_code_given_as_an_argument_activates_the_pending_one() {
     let (run, asked) =
         against("confirm", &[&format!("{CONFIRMED}\n")], &["enroll", "alice", "--confirm", "123456"], "");
     assert_eq!(asked, [r#"{"op":"confirm","user":"alice","code":"123456"}"#]);
-    assert_eq!((run.code, run.out.as_str()), (0, "Authenticator \"phone\" of alice is active.\n"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(
+        run.out,
+        "Authenticator \"phone\" of alice is active.\nRecovery codes, for a lost phone: twinlock recovery alice\n"
+    );
+}
+
+#[test]
+fn recovery_codes_are_printed_once_and_replace_others_only_when_that_is_said() {
+    let asked_for = r#"{"op":"recovery","user":"alice"}"#;
+    let run = twinlock(&["--socket", "/nowhere", "recovery", "alice"], "");
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("--yes"), "{}", run.err);
+    let replies = [&*format!("{RECOVERY}\n")];
+    let (run, asked) = against("recovery", &replies, &["recovery", "alice", "--yes"], "");
+    assert_eq!((run.code, asked), (0, vec![asked_for.to_owned()]));
+    assert!(run.out.contains("\n  ABCD-EFGH-IJKL-MNOP\n"), "{}", run.out);
+    assert!(run.out.contains("2 codes of the earlier set can no longer be used"), "{}", run.out);
+    let (run, _) = against("recovery-json", &replies, &["recovery", "alice", "--yes", "--json"], "");
+    assert_eq!(run.out.trim_end(), RECOVERY);
+
+    let replies = [&*format!("{CONFIRMED}\n"), &*format!("{RECOVERY}\n")];
+    let arguments = ["enroll", "alice", "--confirm", "123456", "--recovery"];
+    let (run, asked) = against("recovery-enrol", &replies, &arguments, "");
+    assert_eq!((run.code, asked.last().unwrap().as_str()), (0, asked_for), "{}", run.err);
+    assert!(run.out.contains("ABCD-EFGH-IJKL-MNOP"), "{}", run.out);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use twinlock_protocol::{Answer, Message, Secret, Verdict};
 
 const ENROLLED: &str = r#"{"reply":"enrolled","account":"alice","authenticator":{"label":"phone","state":"pending","digits":6,"algorithm":"SHA1","step_s":30,"created":0},"uri":"otpauth://totp/Twinlock:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Twinlock"}"#;
 const CONFIRMED: &str = r#"{"reply":"confirmed","label":"phone","state":"active","digits":6,"algorithm":"SHA1","step_s":30,"created":0}"#;
+const RECOVERY: &str = r#"{"reply":"recovery-codes","account":"alice","id":"main:6f1d","codes":["ABCD-EFGH-IJKL-MNOP"],"voided":0}"#;
 const WRONG: &str = r#"{"reply":"error","kind":"no","message":"this is no code of it"}"#;
 
 /// The person's side of a terminal in which the command runs.
@@ -134,6 +135,22 @@ fn a_narrow_terminal_gets_the_uri_and_a_hint_instead_of_a_broken_picture() {
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains('\u{2588}'), "{seen}");
     assert!(seen.contains("this one has 30") && seen.contains("otpauth://"), "{seen}");
+}
+
+#[test]
+fn recovery_codes_are_replaced_only_after_a_yes() {
+    let path = socket("recovery");
+    let daemon = daemon(&path, vec![RECOVERY]);
+    let arguments = ["--socket", path.to_str().unwrap(), "recovery", "alice"];
+    for (answer, expected) in [("\n", 1), ("n\n", 1), ("y\n", 0)] {
+        let mut person = Person::at_terminal(100, &arguments);
+        person.sees("Go on? [y/N] ");
+        person.types(answer);
+        let (code, seen) = person.leaves();
+        assert_eq!((code, seen.contains("ABCD-EFGH-IJKL-MNOP")), (expected, expected == 0), "{seen}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(daemon.join().unwrap(), [r#"{"op":"recovery","user":"alice"}"#], "asked once, after the yes");
 }
 
 #[test]

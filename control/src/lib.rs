@@ -13,6 +13,12 @@ pub const MAX_LINE: usize = 256 * 1024;
 /// Longest reply in bytes.
 pub const MAX_REPLY: usize = 2 * 1024 * 1024;
 
+/// Whether a switch is off: then it need not be said.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(switch: &bool) -> bool {
+    !*switch
+}
+
 /// Text that is a secret: wiped on drop and never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -62,6 +68,9 @@ pub enum Request {
         /// Active at once, without a code. Needs a seed.
         #[serde(default)]
         active: bool,
+        /// It takes the place of the active one of that label, which is good until then.
+        #[serde(default, skip_serializing_if = "is_false")]
+        replace: bool,
     },
     /// Activate the user's pending authenticator by a code of it.
     Confirm {
@@ -84,6 +93,46 @@ pub enum Request {
     },
     /// What is known of a user.
     UserShow {
+        /// Name in the directory.
+        user: String,
+    },
+    /// Make a new set of recovery codes; those of an earlier set are void.
+    Recovery {
+        /// Name in the directory.
+        user: String,
+    },
+    /// Remove an authenticator.
+    UserRevoke {
+        /// Name in the directory.
+        user: String,
+        /// The authenticator's name.
+        label: String,
+    },
+    /// The users that the store knows of, a page of them.
+    UserList {
+        /// The id that ended the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// The users of the directory without an active authenticator, a page of them: the next one of this connection.
+    UserListWithout {
+        /// The first page.
+        #[serde(default)]
+        first: bool,
+    },
+    /// Lock a user out, whatever is proved.
+    UserDisable {
+        /// Name in the directory.
+        user: String,
+        /// The last day of the lock (UTC), as in `2026-12-24`; left out, it has no end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+        /// Why, for those who look at it later; at most 200 bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Take that lock off.
+    UserEnable {
         /// Name in the directory.
         user: String,
     },
@@ -115,6 +164,14 @@ pub enum Reply {
     Imported(Imported),
     /// To [`Request::UserShow`].
     User(UserReport),
+    /// To [`Request::Recovery`].
+    RecoveryCodes(RecoveryCodes),
+    /// To [`Request::UserRevoke`].
+    Revoked(Revoked),
+    /// To [`Request::UserList`] and [`Request::UserListWithout`].
+    Users(Users),
+    /// To [`Request::UserDisable`] and [`Request::UserEnable`].
+    Locked(Locked),
     /// To [`Request::Locks`].
     Locks(Locks),
     /// To [`Request::UserUnlock`].
@@ -239,6 +296,95 @@ pub enum ImportOutcome {
     AlreadyThere,
 }
 
+/// A new set of recovery codes: shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryCodes {
+    /// The account's name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The codes, as people write them down.
+    pub codes: Vec<SecretText>,
+    /// Unused codes of an earlier set, which are void now.
+    pub voided: u64,
+}
+
+/// What was left of a user's authenticators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The authenticator that is gone.
+    pub label: String,
+    /// Active ones that are left.
+    pub authenticators_left: u32,
+    /// Recovery codes that are left.
+    pub recovery_codes_left: u64,
+}
+
+/// Some of the users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Users {
+    /// They.
+    pub users: Vec<UserRow>,
+    /// How many were looked at for this page.
+    pub looked_at: u64,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// One user on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// What the account is called; absent where nobody has written it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Immutable id.
+    pub id: String,
+    /// Active authenticators.
+    pub authenticators: u32,
+    /// One that waits to be confirmed.
+    pub pending: bool,
+    /// Recovery codes that were not used yet.
+    pub recovery_codes_left: u64,
+    /// Whether an administrator has locked it.
+    pub disabled: bool,
+    /// When it was last let in, as far as that was written down: seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<u64>,
+}
+
+/// The administrator's lock of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisabledReport {
+    /// When it was put on, seconds since 1970.
+    pub since: u64,
+    /// When it ends, seconds since 1970; absent if it has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why, in the administrator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who put it on: `uid N`.
+    pub by: String,
+}
+
+/// A user's lock as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// Name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The lock; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<DisabledReport>,
+    /// Whether anything was changed.
+    pub changed: bool,
+}
+
 /// One authenticator, without its seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthenticatorReport {
@@ -289,6 +435,12 @@ pub struct UserReport {
     pub refused: Option<String>,
     /// Authenticators.
     pub authenticators: Vec<AuthenticatorReport>,
+    /// Recovery codes that were not used yet.
+    #[serde(default)]
+    pub recovery_codes_left: u64,
+    /// The administrator's lock, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<DisabledReport>,
     /// Lanes that have counted failures.
     pub lanes: Vec<LaneReport>,
     /// Prefixes from which it has met its rule.
@@ -382,8 +534,13 @@ mod tests {
 
     #[test]
     fn requests_are_one_readable_line() {
-        let request =
-            Request::Enroll { user: "alice".into(), label: "phone".into(), seed: None, active: false };
+        let request = Request::Enroll {
+            user: "alice".into(),
+            label: "phone".into(),
+            seed: None,
+            active: false,
+            replace: false,
+        };
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"op":"enroll","user":"alice","label":"phone","active":false}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);

@@ -58,5 +58,12 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
     if sshd && Grant::satisfied_by(&plan, id, &account.id, None, None).is_none() {
         return Err(Decision::Deny(Reason::RuleNotMet));
     }
-    Ok(())
+    match house.store.disabled(&account.id, house.clock.now()).await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(Decision::Deny(Reason::DisabledByAdministrator)),
+        Err(error) => {
+            record.detail = Some(error.to_string());
+            Err(Decision::Unavailable(Reason::StoreUnavailable))
+        }
+    }
 }

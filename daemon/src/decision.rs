@@ -41,9 +41,9 @@ pub enum Reason {
     LaneClosed,
     /// All slots of the lane were taken; nothing was compared.
     LaneFull,
-    /// The lane takes only two consecutive codes; nothing was compared.
+    /// The lane takes only two consecutive codes or a recovery code; nothing was compared.
     TwoCodesOnly,
-    /// Two codes were tried in a lane that takes nothing else, and are none.
+    /// Two codes or a recovery code were tried in a lane that takes nothing else, and are none.
     NoWayIn,
     /// Another failed bind could lock the account in the directory; nothing was sent.
     NoBindLeft,
@@ -65,6 +65,8 @@ pub enum Reason {
     TimedOut,
     /// The methods sshd accepted do not meet the rule.
     RuleNotMet,
+    /// An administrator has locked the account.
+    DisabledByAdministrator,
     /// The directory did not answer.
     DirectoryUnavailable,
     /// The store did not answer.
@@ -104,6 +106,7 @@ impl Reason {
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed-out",
             Self::RuleNotMet => "rule-not-met",
+            Self::DisabledByAdministrator => "disabled-by-administrator",
             Self::DirectoryUnavailable => "directory-unavailable",
             Self::StoreUnavailable => "store-unavailable",
             Self::ConditionUnknown => "condition-unknown",

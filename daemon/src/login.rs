@@ -3,6 +3,7 @@
 //! It runs to its end in a task of its own that nobody cancels: hang-ups and deadlines are values its steps return. On
 //! every path, an abandoned one included, it settles, records, and answers, in this order.
 
+mod recovery;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use crate::house::House;
 use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove, refused, watch_for_sprays};
+use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, watch_for_sprays};
 
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -44,7 +45,12 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     let started = Instant::now();
     let mut record = Record::new(id, "auth", &caller.user);
     let (decision, authtok) = match judge(house, id, caller, &mut dialogue, &mut record).await {
-        Ok(judged) => settle(house, &dialogue, judged).await,
+        Ok(judged) => {
+            let used = recovery::Used::of(&judged);
+            let settled = settle(house, &dialogue, judged).await;
+            recovery::tell(house, &mut dialogue, used, &settled.0).await;
+            settled
+        }
         Err(decision) => (decision, None),
     };
     let (verdict, reason) = match decision {
@@ -111,6 +117,7 @@ async fn judge(
         Ok(password) => Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref())
             .map_or(Decision::Deny(Reason::RuleNotMet), Decision::Grant),
     };
+    let decision = unless_disabled(&charge, decision);
     if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword | Reason::NoAuthenticator))
     {
         watch_for_sprays(house, &account.name, &password_typed);
@@ -141,6 +148,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
         match house.tarpit.settle(judged.charge, settlement, judged.bind, judged.account.as_ref()).await {
             Ok(Settled::Done) => decision,
             Ok(Settled::Conflict) => Decision::Deny(Reason::ReplayedCode),
+            Ok(Settled::Disabled) => Decision::Deny(Reason::DisabledByAdministrator),
             Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
         };
     if house.tarpit.spread_began() {

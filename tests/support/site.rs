@@ -212,6 +212,18 @@ impl Site {
         phone
     }
 
+    /// Gives a user a new set of recovery codes.
+    ///
+    /// # Panics
+    /// The daemon refuses.
+    #[must_use]
+    pub fn recovery_codes(&self, user: &str) -> Vec<String> {
+        let output = self.twinlock(&["--json", "recovery", user, "--yes"]);
+        assert!(output.status.success(), "recovery: {}", String::from_utf8_lossy(&output.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        made["codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect()
+    }
+
     /// A PAM stack of one line: the module, pointed at this daemon.
     #[must_use]
     pub fn stack(&self, service: &str) -> Stack {

@@ -334,6 +334,7 @@ olcDbDirectory: {dir}/db
 olcDbNoSync: TRUE
 olcDbIndex: objectClass eq
 olcDbIndex: uid eq
+olcLimits: dn.exact=\"{SERVICE_DN}\" size.prtotal=unlimited
 olcAccess: to attrs=userPassword by anonymous auth by * none
 olcAccess: to * by users read by anonymous auth by * none
 "

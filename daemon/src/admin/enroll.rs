@@ -9,7 +9,8 @@ use crate::totp::{Label, Parameters, Seed};
 use tokio::net::unix::UCred;
 use tokio::sync::Mutex;
 use twinlock_control::{
-    AuthenticatorReport, AuthenticatorState, Enrolled, ImportOutcome, ImportSeed, Imported, Reply, SecretText,
+    AuthenticatorReport, AuthenticatorState, Enrolled, ImportOutcome, ImportSeed, Imported, Reply, Revoked,
+    SecretText,
 };
 use twinlock_policy::check;
 use twinlock_protocol::Secret;
@@ -18,6 +19,8 @@ use twinlock_protocol::Secret;
 /// take the room that is left for one.
 static COUNTING: Mutex<()> = Mutex::const_new(());
 
+const REPLACED: &str = "authenticator-replaced";
+
 pub(super) async fn enroll(
     house: &House,
     peer: &UCred,
@@ -25,6 +28,7 @@ pub(super) async fn enroll(
     label: &str,
     seed: Option<&SecretText>,
     active: bool,
+    replace: bool,
 ) -> Result<Reply, Reply> {
     let seed = match seed {
         Some(seed) => Seed::from_base32(seed.expose()).map_err(|error| wrong(&error.to_string()))?,
@@ -39,11 +43,21 @@ pub(super) async fn enroll(
         return Err(no(&format!("{user} could not log in anyway: {why}")));
     }
     let _alone = COUNTING.lock().await;
-    stay_in_budget(house, &account, house.config.totp.digits).await?;
+    stay_in_budget(house, &account, house.config.totp.digits, replace.then_some(&label)).await?;
     let new = NewAuthenticator { label, seed, parameters: None, active };
-    let made = house.store.enroll(&account.id, &account.name, new, house.clock.now()).await;
+    let (store, now) = (&house.store, house.clock.now());
+    let made = if replace {
+        store.replace(&account.id, &account.name, new, now).await
+    } else {
+        store.enroll(&account.id, &account.name, new, now).await
+    };
     let made = made.map_err(|error| of_store(&error))?;
-    record(house, peer, if active { "enrolled" } else { "enrollment-begun" }, &account, &made.report.label);
+    let word = match (active, replace) {
+        (false, _) => "enrollment-begun",
+        (true, false) => "enrolled",
+        (true, true) => REPLACED,
+    };
+    record(house, peer, word, &account, &made.report.label);
     Ok(Reply::Enrolled(Enrolled {
         account: account.name.to_string(),
         authenticator: made.report,
@@ -78,7 +92,7 @@ pub(super) async fn import(
     let outcome = if already.map_err(|error| of_store(&error))? {
         ImportOutcome::AlreadyThere
     } else {
-        stay_in_budget(house, &account, taken.digits).await?;
+        stay_in_budget(house, &account, taken.digits, None).await?;
         let made = house.store.import(&account.id, &account.name, new, house.clock.now(), dry_run).await;
         made.map_err(|error| of_store(&error))?
     };
@@ -91,14 +105,21 @@ pub(super) async fn import(
 pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
     let account = find(house, user).await?;
     let _alone = COUNTING.lock().await;
+    let mut word = "enrolled";
     if let Some(pending) = having(house, &account, AuthenticatorState::Pending).await?.first() {
-        stay_in_budget(house, &account, pending.digits).await?;
+        // Only one that replaces another has the label of an active one.
+        let label = Label::new(&pending.label).map_err(|error| unavailable(&error.to_string()))?;
+        let active = having(house, &account, AuthenticatorState::Active).await?;
+        if active.iter().any(|active| active.label == pending.label) {
+            word = REPLACED;
+        }
+        stay_in_budget(house, &account, pending.digits, Some(&label)).await?;
     }
     let outcome =
         house.store.confirm(&account.id, code, house.clock.now()).await.map_err(|error| of_store(&error))?;
     match outcome {
         Confirmation::Confirmed(report) => {
-            record(house, peer, "enrolled", &account, &report.label);
+            record(house, peer, word, &account, &report.label);
             Ok(Reply::Confirmed(report))
         }
         Confirmation::WrongCode { tries_left: 0 } => {
@@ -113,9 +134,39 @@ pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secre
     }
 }
 
-/// Refuses an authenticator of `digits` more where the account's guess bound would pass the budget.
-async fn stay_in_budget(house: &House, account: &Account, digits: u8) -> Result<(), Reply> {
-    let active = having(house, account, AuthenticatorState::Active).await?;
+/// Removes an authenticator, active or pending.
+pub(super) async fn revoke(house: &House, peer: &UCred, user: &str, label: &str) -> Result<Reply, Reply> {
+    let label = Label::new(label).map_err(|error| wrong(&error.to_string()))?;
+    let account = find(house, user).await?;
+    let left = house.store.revoke(&account.id, label.clone()).await.map_err(|error| of_store(&error))?;
+    let Some(authenticators_left) = left else {
+        return Err(no(&format!(
+            "{user} has no authenticator \"{}\"; twinlock user show {user} lists them",
+            label.as_str()
+        )));
+    };
+    record(house, peer, "authenticator-revoked", &account, label.as_str());
+    let recovery_codes_left =
+        house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
+    Ok(Reply::Revoked(Revoked {
+        account: account.name.to_string(),
+        id: account.id.to_string(),
+        label: label.as_str().to_owned(),
+        authenticators_left,
+        recovery_codes_left,
+    }))
+}
+
+/// Refuses an authenticator of `digits` more where the account's guess bound would pass the budget. One that is replaced
+/// by it does not count.
+async fn stay_in_budget(
+    house: &House,
+    account: &Account,
+    digits: u8,
+    replaced: Option<&Label>,
+) -> Result<(), Reply> {
+    let mut active = having(house, account, AuthenticatorState::Active).await?;
+    active.retain(|authenticator| replaced.is_none_or(|label| authenticator.label != label.as_str()));
     let existing: Vec<u8> = active.iter().map(|authenticator| authenticator.digits).collect();
     match check::would_exceed(&house.config, &house.policy, &existing, digits) {
         None => Ok(()),

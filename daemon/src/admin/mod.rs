@@ -2,7 +2,10 @@
 //! recorded.
 
 mod enroll;
+mod lock;
 mod locks;
+mod recovery;
+mod users;
 
 use crate::attempt::Deadline;
 use crate::audit;
@@ -59,6 +62,7 @@ async fn talk(house: &House, stream: UnixStream, started: Instant) {
     let Ok(peer) = stream.peer_cred() else { return };
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading.take(0));
+    let mut listing = users::Listing::default();
     loop {
         lines.get_mut().set_limit(MAX_LINE as u64);
         let mut line = zeroize::Zeroizing::new(Vec::new());
@@ -66,7 +70,7 @@ async fn talk(house: &House, stream: UnixStream, started: Instant) {
         if !matches!(read, Some(Ok(1..))) || !line.ends_with(b"\n") {
             return;
         }
-        let reply = answer(house, &peer, &line, started).await;
+        let reply = answer(house, &peer, &line, started, &mut listing).await;
         let Ok(mut text) = serde_json::to_vec(&reply).map(zeroize::Zeroizing::new) else { return };
         text.push(b'\n');
         if !matches!(Deadline::within(PER_REQUEST).bound(writing.write_all(&text)).await, Some(Ok(()))) {
@@ -75,7 +79,13 @@ async fn talk(house: &House, stream: UnixStream, started: Instant) {
     }
 }
 
-async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> Reply {
+async fn answer(
+    house: &House,
+    peer: &UCred,
+    line: &[u8],
+    started: Instant,
+    listing: &mut users::Listing,
+) -> Reply {
     if !is_trusted(peer.uid()) {
         return no("only root may ask this; run it as root");
     }
@@ -91,8 +101,8 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
     let answered = match request {
         Request::Status {} => status(house, started).await,
         Request::UserShow { user } => user_show(house, &user).await,
-        Request::Enroll { user, label, seed, active } => {
-            enroll::enroll(house, peer, &user, &label, seed.as_ref(), active).await
+        Request::Enroll { user, label, seed, active, replace } => {
+            enroll::enroll(house, peer, &user, &label, seed.as_ref(), active, replace).await
         }
         Request::Import { user, label, seed, dry_run } => {
             enroll::import(house, peer, &user, &label, &seed, dry_run).await
@@ -100,6 +110,14 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::Confirm { user, code } => {
             enroll::confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
         }
+        Request::Recovery { user } => recovery::renew(house, peer, &user).await,
+        Request::UserRevoke { user, label } => enroll::revoke(house, peer, &user, &label).await,
+        Request::UserList { after } => users::page(house, after).await,
+        Request::UserListWithout { first } => listing.without(house, first).await,
+        Request::UserDisable { user, until, reason } => {
+            lock::disable(house, peer, &user, until, reason).await
+        }
+        Request::UserEnable { user } => lock::enable(house, peer, &user).await,
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
@@ -134,6 +152,9 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
     let now = house.clock.now();
     let limits = house.tarpit.limits();
     let authenticators = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
+    let recovery_codes_left =
+        house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
+    let disabled = house.store.disabled(&account.id, now).await.map_err(|error| of_store(&error))?;
     let lanes = house.store.lanes(&account.id, *limits, now).await.map_err(|error| of_store(&error))?;
     let known = house.store.known_from(&account.id, now).await.map_err(|error| of_store(&error))?;
     let refused = why_refused(house, &account);
@@ -145,6 +166,8 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
         groups: account.groups.map(|groups| groups.iter().map(ToString::to_string).collect()),
         refused,
         authenticators,
+        recovery_codes_left,
+        disabled,
         lanes: lanes.iter().map(|(key, lane)| lane_report(key, lane, limits, now.lane)).collect(),
         known_from: known.iter().map(ToString::to_string).collect(),
     }))

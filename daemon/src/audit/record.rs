@@ -37,6 +37,8 @@ pub enum Proved {
     No,
     /// Compared and right.
     Right,
+    /// A recovery code, and right.
+    Recovery,
     /// Compared and wrong.
     Wrong,
     /// Right, but spent or reserved already.
@@ -48,6 +50,7 @@ impl Proved {
         match self {
             Self::No => "-",
             Self::Right => "right",
+            Self::Recovery => "recovery",
             Self::Wrong => "wrong",
             Self::Used => "used",
         }

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use twinlock_policy::{AccountId, GroupName, Username};
 
 /// Result codes of RFC 4511 that mean something here.
-mod code {
-    pub(super) const SUCCESS: u32 = 0;
-    pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
+pub(super) mod code {
+    pub(in crate::directory) const SUCCESS: u32 = 0;
+    pub(in crate::directory) const SIZE_LIMIT_EXCEEDED: u32 = 4;
     pub(super) const NO_SUCH_OBJECT: u32 = 32;
 }
 
@@ -73,7 +73,7 @@ impl Lookup {
     }
 
     /// An account from its entry, and its primary group's number.
-    fn account(
+    pub(super) fn account(
         &self,
         entry: SearchEntry,
         typed: &Username,
@@ -190,7 +190,7 @@ async fn ask(
     Err(DirectoryError::unavailable(lease.failed(why)))
 }
 
-fn unexpected(code: u32, base: &str) -> DirectoryError {
+pub(super) fn unexpected(code: u32, base: &str) -> DirectoryError {
     let hint = match code {
         code::SIZE_LIMIT_EXCEEDED => "; its size limit is below two entries",
         _ => "",

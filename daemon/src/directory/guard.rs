@@ -246,6 +246,16 @@ fn controls(mut list: Elements<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Where a server wants a listing to go on (RFC 2696): empty at its end. `ldap3` would panic on what is none.
+///
+/// # Errors
+/// [`Refused::NotAResponse`] or [`Refused::NotBer`].
+pub(crate) fn page_cookie(value: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut parts = Elements(Elements(value).take(tag::SEQUENCE)?);
+    parts.take(tag::INTEGER)?;
+    Ok(parts.take(tag::OCTETS)?.to_vec())
+}
+
 fn text(bytes: &[u8]) -> Result<(), Refused> {
     std::str::from_utf8(bytes).map(|_| ()).map_err(|_| Refused::NotAResponse)
 }

@@ -258,3 +258,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_page_cookie_is_read_and_what_is_none_is_refused() {
+    assert_eq!(page_cookie(b"\x30\x07\x02\x01\x00\x04\x02ab").unwrap(), b"ab");
+    assert_eq!(page_cookie(b"\x30\x05\x02\x01\x00\x04\x00").unwrap(), b"");
+    for wrong in
+        [b"".as_slice(), b"\x30\x00", b"\x30\x03\x02\x01\x00", b"\x30\x09\x02\x01\x00\x04\x02ab", b"\x04\x00"]
+    {
+        assert!(page_cookie(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -11,6 +11,7 @@ mod exchange;
 mod find;
 mod guard;
 mod link;
+mod list;
 mod pool;
 mod prove;
 mod secret_file;
@@ -19,6 +20,7 @@ mod tls;
 mod transport;
 
 pub use error::{DirectoryError, SetupError};
+pub use list::{Page, Walk};
 pub use prove::{PasswordOutcome, PasswordProof};
 
 use crate::attempt::{AttemptId, Deadline};

@@ -11,7 +11,7 @@ use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
 use crate::tarpit::{Charge, Proofs, Refused, Try, WouldRefuse};
-use crate::totp::CodeProof;
+use crate::totp::{CodeProof, Shown};
 use twinlock_policy::{Factors, Plan, Questions, Username};
 use twinlock_protocol::{AuthTok, Secret};
 
@@ -148,8 +148,8 @@ pub(super) struct TypedPassword {
 
 impl Typed {
     /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
-    /// ends, and whoever learns there that it is right has spent it. Behind a password, two codes may stand for a lane
-    /// that takes nothing else.
+    /// ends, and whoever learns there that it is right has spent it. Behind a password, two codes or a recovery code may
+    /// stand for a lane that takes nothing else.
     pub(super) fn sorted(answers: Answers, factors: Factors) -> Self {
         let bind = match (factors.password, factors.code) {
             (true, true) => BindNeed::AfterCode,
@@ -201,7 +201,13 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
     record.observed = charge.observed().map(Reason::from);
     let (proof, denial, proved) = match of_account.code() {
         CodeOutcome::NotAsked => (None, None, Proved::No),
-        CodeOutcome::Right(proof) => (Some(proof), None, Proved::Right),
+        CodeOutcome::Right(proof) => {
+            let proved = match proof.shown() {
+                Shown::Step { .. } => Proved::Right,
+                Shown::Recovery(_) => Proved::Recovery,
+            };
+            (Some(proof), None, proved)
+        }
         CodeOutcome::NoAuthenticator => (None, Some(Reason::NoAuthenticator), Proved::No),
         // Behind a waiver, what is no code is part of the password.
         CodeOutcome::Wrong if !factors.code => (None, None, Proved::No),
@@ -211,6 +217,16 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
     };
     record.code = proved;
     Code { proof, denial, length: of_account.code_length() }
+}
+
+/// Everything was compared and will be counted as always: that an administrator has locked the account shows in no
+/// question, no time, and no lane.
+pub(super) fn unless_disabled(charge: &Charge, decision: Decision) -> Decision {
+    let disabled = charge.of_account().is_some_and(|(_, charge)| charge.is_disabled());
+    match decision {
+        Decision::Grant(_) if disabled => Decision::Deny(Reason::DisabledByAdministrator),
+        decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
+    }
 }
 
 /// Nothing was compared: a refusal looks like any denial, an outage like an outage.

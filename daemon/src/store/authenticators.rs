@@ -54,7 +54,7 @@ pub enum Confirmation {
 }
 
 const COLUMNS: &str =
-    "id, label, state, digits, algorithm, step_s, seed, created, last_used, used_step, wrong_codes";
+    "id, label, state, digits, algorithm, step_s, seed, created, last_used, used_step, wrong_codes, replaces";
 
 /// A row, its seed still sealed.
 struct Stored {
@@ -67,6 +67,8 @@ struct Stored {
     last_used: Option<u64>,
     used: Option<Step>,
     wrong_codes: u8,
+    /// Which one goes when this one is confirmed.
+    replaces: Option<AuthenticatorId>,
 }
 
 impl Stored {
@@ -88,6 +90,7 @@ impl Stored {
             last_used: row.get::<_, Option<i64>>(8)?.map(uint),
             used: u64::try_from(used).ok().map(Step),
             wrong_codes: row.get(10)?,
+            replaces: row.get::<_, Option<i64>>(11)?.map(AuthenticatorId),
         }))
     }
 
@@ -157,21 +160,27 @@ pub(super) fn reports(room: &Room, account: &AccountId) -> Result<Vec<Authentica
     Ok(of(room, account)?.iter().map(Stored::report).collect())
 }
 
-/// Makes one. A pending one takes the place of an older pending one.
+/// Makes one. A pending one takes the place of an older pending one. With `replace` it is to take the place of the active
+/// one of its label, which is good until then.
 pub(super) fn enroll(
     room: &Room,
     account: &AccountId,
     name: &Username,
     new: &NewAuthenticator,
+    replace: bool,
     wall: WallTime,
 ) -> Result<Enrolled, StoreError> {
     let others = of(room, account)?;
-    has_room_for(&others, new.label.as_str())?;
+    let replaces = if replace { Some(replaced(&others, new.label.as_str())?) } else { None };
+    has_room_for(&others, new.label.as_str(), replaces)?;
     let state = if new.active { "active" } else { "pending" };
     if !new.active {
         room.db
             .prepare_cached("DELETE FROM authenticator WHERE account = ?1 AND state = 'pending'")?
             .execute([account.as_str()])?;
+    }
+    if let Some(old) = replaces.filter(|_| new.active) {
+        remove(room, old)?;
     }
     let random = getrandom::u64().map_err(|_| StoreError::NoRandom)?;
     let id = AuthenticatorId((random >> 1).cast_signed());
@@ -185,11 +194,12 @@ pub(super) fn enroll(
         last_used: None,
         used: None,
         wrong_codes: 0,
+        replaces: replaces.filter(|_| !new.active),
     };
     room.db
         .prepare_cached(
             "INSERT INTO authenticator (id, account, name, label, state, digits, algorithm, step_s, key_id, seed, \
-             created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             created, replaces) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             stored.id.0,
@@ -203,6 +213,7 @@ pub(super) fn enroll(
             PRESENT_KEY,
             stored.sealed,
             sql_int(wall.0),
+            stored.replaces.map(|old| old.0),
         ])?;
     let uri = otpauth(name.as_str(), &stored.parameters, &new.seed);
     Ok(Enrolled { report: stored.report(), uri: SecretText::from(uri.as_str().to_owned()) })
@@ -224,10 +235,10 @@ pub(super) fn import(
     dry_run: bool,
 ) -> Result<ImportOutcome, StoreError> {
     if dry_run {
-        has_room_for(&of(room, account)?, new.label.as_str())?;
+        has_room_for(&of(room, account)?, new.label.as_str(), None)?;
         return Ok(ImportOutcome::WouldBeTaken);
     }
-    let _uri = enroll(room, account, name, new, wall)?;
+    let _uri = enroll(room, account, name, new, false, wall)?;
     let used = new.parameters.unwrap_or(room.parameters).step_at(wall);
     room.db
         .prepare_cached("UPDATE authenticator SET used_step = ?3 WHERE account = ?1 AND label = ?2")?
@@ -235,8 +246,14 @@ pub(super) fn import(
     Ok(ImportOutcome::Taken)
 }
 
-fn has_room_for(others: &[Stored], label: &str) -> Result<(), StoreError> {
-    let active = || others.iter().filter(|stored| stored.active);
+/// The active one of that label.
+fn replaced(others: &[Stored], label: &str) -> Result<AuthenticatorId, StoreError> {
+    let old = others.iter().find(|stored| stored.active && stored.label == label);
+    old.map(|stored| stored.id).ok_or(StoreError::NothingToReplace)
+}
+
+fn has_room_for(others: &[Stored], label: &str, replaces: Option<AuthenticatorId>) -> Result<(), StoreError> {
+    let active = || others.iter().filter(|stored| stored.active && Some(stored.id) != replaces);
     if active().any(|stored| stored.label == label) {
         return Err(StoreError::LabelTaken);
     }
@@ -257,13 +274,16 @@ pub(super) fn confirm(
     let Some(pending) = all.iter().find(|stored| !stored.active) else {
         return Ok(Confirmation::NothingPending);
     };
-    has_room_for(&all, &pending.label)?;
+    has_room_for(&all, &pending.label, pending.replaces)?;
     let seed = room.key.unseal(account, pending.id, &pending.sealed)?;
     let steps = pending.parameters.matching(&seed, code.expose(), now.wall, room.window_steps);
     let Some(step) = steps.first() else { return wrong_code(room, pending) };
+    if let Some(old) = pending.replaces {
+        remove(room, old)?;
+    }
     room.db
         .prepare_cached(
-            "UPDATE authenticator SET state = 'active', used_step = ?2, last_used = ?3 WHERE id = ?1",
+            "UPDATE authenticator SET state = 'active', used_step = ?2, last_used = ?3, replaces = NULL WHERE id = ?1",
         )?
         .execute(params![pending.id.0, sql_int(step.0), sql_int(now.wall.0)])?;
     let report = AuthenticatorReport {
@@ -283,6 +303,24 @@ fn wrong_code(room: &Room, pending: &Stored) -> Result<Confirmation, StoreError>
     };
     room.db.prepare_cached(sql)?.execute([pending.id.0])?;
     Ok(Confirmation::WrongCode { tries_left })
+}
+
+/// Removes what the account has under that label, active or pending. Tells how many active ones it has left; `None` if
+/// there was nothing to remove.
+pub(super) fn revoke(room: &Room, account: &AccountId, label: &str) -> Result<Option<u32>, StoreError> {
+    let all = of(room, account)?;
+    let (gone, left): (Vec<_>, Vec<_>) = all.iter().partition(|stored| stored.label == label);
+    for stored in &gone {
+        remove(room, stored.id)?;
+    }
+    let active = left.iter().filter(|stored| stored.active).count();
+    Ok((!gone.is_empty()).then(|| u32::try_from(active).unwrap_or(u32::MAX)))
+}
+
+/// With it go its reservations; an attempt that showed a code of it is granted nothing any more.
+fn remove(room: &Room, id: AuthenticatorId) -> Result<(), StoreError> {
+    room.db.prepare_cached("DELETE FROM authenticator WHERE id = ?1")?.execute([id.0])?;
+    Ok(())
 }
 
 /// Accounts with an active authenticator, and authenticators that are pending.

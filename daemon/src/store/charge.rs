@@ -5,10 +5,12 @@ use super::account::{self, BindNeed, Left};
 use super::authenticators;
 use super::settle::{Ending, Orphan, Orphans};
 use super::writer::Room;
-use super::{StoreError, sql_int, uint};
+use super::{StoreError, disabled, recovery, sql_int, uint};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
-use crate::totp::{self, Asked, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement};
+use crate::totp::{
+    self, Asked, AuthenticatorId, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement, Shown, Step,
+};
 use rusqlite::{OptionalExtension, params};
 use std::fmt;
 use twinlock_policy::lane::{AccountLimits, Lane, LaneLimits, LaneTime, Opening};
@@ -42,9 +44,10 @@ pub struct ChargeRequest {
     pub account_limits: AccountLimits,
     /// Whether the password will be bound.
     pub bind: BindNeed,
-    /// Two codes may be compared although the lane takes nothing else: the caller has counted the try.
+    /// Two codes or a recovery code may be compared although the lane takes nothing else: the caller has counted the
+    /// try.
     pub way_in: bool,
-    /// Strangers are guessing at many accounts: an unfamiliar lane takes only two codes.
+    /// Strangers are guessing at many accounts: an unfamiliar lane takes only two codes or a recovery code.
     pub raised: bool,
     /// Whether a closed or full lane refuses. If not, that it would have is told.
     pub enforce: bool,
@@ -68,17 +71,17 @@ pub enum ChargeReply {
         /// When it opens.
         until: LaneTime,
     },
-    /// The lane takes only two consecutive codes; nothing was compared.
+    /// The lane takes only two consecutive codes or a recovery code; nothing was compared.
     TwoCodesOnly,
-    /// The lane is closed or takes only two codes, and two codes were compared: they are none of this account that may
-    /// be used. Nothing was charged.
+    /// The lane is closed or takes only two codes or a recovery code, and what was compared is none of this account that
+    /// may be used. Nothing was charged.
     NoWayIn,
     /// The account's binds are used up for now; nothing was charged.
     NoBindLeft,
     /// All its slots are taken at this moment; nothing was compared.
     Full,
     /// A slot was taken and the code was compared.
-    Charged(Charge),
+    Charged(Box<Charge>),
 }
 
 /// A slot taken in a lane. It ends with [`super::Store::settle`]; one that is dropped instead, or whose settlement
@@ -94,6 +97,8 @@ pub struct Charge {
     code_length: usize,
     observed: Option<Observed>,
     spent: bool,
+    recovery_left: Option<u64>,
+    disabled: bool,
     otherwise: Option<Ending>,
     orphans: Orphans,
 }
@@ -115,6 +120,18 @@ impl Charge {
     #[must_use]
     pub const fn observed(&self) -> Option<Observed> {
         self.observed
+    }
+
+    /// Recovery codes the account has left, if it was one of them that was right.
+    #[must_use]
+    pub const fn recovery_left(&self) -> Option<u64> {
+        self.recovery_left
+    }
+
+    /// Whether an administrator has locked the account: it is compared as always, and let in by nothing.
+    #[must_use]
+    pub const fn is_disabled(&self) -> bool {
+        self.disabled
     }
 
     /// The attempt it was made for.
@@ -142,14 +159,7 @@ impl Charge {
     }
 
     pub(super) const fn proof(&self) -> Option<&CodeProof> {
-        match &self.code {
-            CodeOutcome::Right(proof) => Some(proof),
-            CodeOutcome::NotAsked
-            | CodeOutcome::NoAuthenticator
-            | CodeOutcome::Wrong
-            | CodeOutcome::Replay { .. }
-            | CodeOutcome::InUse => None,
-        }
+        proof_of(&self.code)
     }
 
     /// Whether the charge itself has spent the step.
@@ -183,6 +193,17 @@ impl fmt::Debug for Charge {
             .field("attempt", &self.attempt)
             .field("code", &self.code)
             .finish_non_exhaustive()
+    }
+}
+
+const fn proof_of(outcome: &CodeOutcome) -> Option<&CodeProof> {
+    match outcome {
+        CodeOutcome::Right(proof) => Some(proof),
+        CodeOutcome::NotAsked
+        | CodeOutcome::NoAuthenticator
+        | CodeOutcome::Wrong
+        | CodeOutcome::Replay { .. }
+        | CodeOutcome::InUse => None,
     }
 }
 
@@ -236,11 +257,25 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
             sql_int(request.now.lane.0),
             guess
         ])?;
+    let disabled = disabled::holds(room, &request.account, request.now.wall)?;
+    let mut recovery_left = None;
     if let (CodeOutcome::Right(proof), Some(claim)) = (&judgement.outcome, judgement.claim) {
-        forget_before(room, proof, oldest)?;
-        write_claim(room, proof, claim, request.pair.as_ref())?;
+        let written = match proof.shown() {
+            Shown::Step { authenticator, step } => {
+                forget_before(room, authenticator, oldest)?;
+                write_claim(room, (authenticator, step), request.attempt, claim, request.pair.as_ref())?
+            }
+            Shown::Recovery(id) => {
+                let spent = recovery::spend(room, id, request.attempt)?;
+                recovery_left = Some(recovery::left(room, &request.account)?);
+                spent
+            }
+        };
+        if !written {
+            return Err(StoreError::Damaged("a code could not be claimed".into()));
+        }
     }
-    Ok(ChargeReply::Charged(Charge {
+    Ok(ChargeReply::Charged(Box::new(Charge {
         attempt: request.attempt,
         account: request.account,
         name: request.name,
@@ -250,9 +285,11 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         code_length: judgement.code_length,
         observed,
         spent: judgement.claim == Some(Claim::Spend),
+        recovery_left,
+        disabled,
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),
-    }))
+    })))
 }
 
 /// How many guesses the lane lets through at once; or why it takes two codes at most.
@@ -285,12 +322,13 @@ fn taken(room: &Room, account: &AccountId, lane: &str) -> Result<u32, StoreError
 
 /// What the code is worth, and before which step reservations are forgotten.
 fn judge(room: &Room, request: &ChargeRequest, two_only: bool) -> Result<(Judgement, u64), StoreError> {
-    let candidates = match &request.code {
-        CodeTry::NotAsked => Vec::new(),
-        CodeTry::Behind(_) if !two_only => Vec::new(),
-        CodeTry::Code(_) | CodeTry::Field(_) | CodeTry::Behind(_) => {
-            authenticators::active(room, &request.account)?
-        }
+    let (candidates, recovery) = match &request.code {
+        CodeTry::NotAsked => (Vec::new(), None),
+        CodeTry::Behind(_) if !two_only => (Vec::new(), None),
+        CodeTry::Code(_) | CodeTry::Field(_) | CodeTry::Behind(_) => (
+            authenticators::active(room, &request.account)?,
+            recovery::find(room, &request.account, &request.code)?,
+        ),
     };
     let asked = Asked {
         attempt: request.attempt,
@@ -300,17 +338,13 @@ fn judge(room: &Room, request: &ChargeRequest, two_only: bool) -> Result<(Judgem
         window_steps: request.window_steps,
         two_only,
     };
-    let judgement = totp::judge(&asked, &request.code, &candidates);
-    let oldest = match &judgement.outcome {
-        CodeOutcome::Right(proof) => candidates
+    let judgement = totp::judge(&asked, &request.code, &candidates, recovery);
+    let oldest = match proof_of(&judgement.outcome).map(CodeProof::shown) {
+        Some(Shown::Step { authenticator, .. }) => candidates
             .iter()
-            .find(|candidate| candidate.id == proof.authenticator())
+            .find(|candidate| candidate.id == authenticator)
             .map_or(0, |used| used.parameters.step_at(request.now.wall).0.saturating_sub(KEPT_STEPS)),
-        CodeOutcome::NotAsked
-        | CodeOutcome::NoAuthenticator
-        | CodeOutcome::Wrong
-        | CodeOutcome::Replay { .. }
-        | CodeOutcome::InUse => 0,
+        Some(Shown::Recovery(_)) | None => 0,
     };
     Ok((judgement, oldest))
 }
@@ -331,14 +365,15 @@ pub(super) fn read_lane(room: &Room, account: &AccountId, lane: &str) -> Result<
     Ok(lane.unwrap_or_default())
 }
 
+/// Whether the step could be claimed.
 fn write_claim(
     room: &Room,
-    proof: &CodeProof,
+    (authenticator, step): (AuthenticatorId, Step),
+    attempt: AttemptId,
     claim: Claim,
     pair: Option<&CodePair>,
-) -> Result<(), StoreError> {
-    let (id, step) = (proof.authenticator().0, sql_int(proof.step().0));
-    let attempt = proof.attempt().number().cast_signed();
+) -> Result<bool, StoreError> {
+    let (id, step, attempt) = (authenticator.0, sql_int(step.0), attempt.number().cast_signed());
     let written = match (claim, pair) {
         (Claim::Reserve, Some(pair)) => room
             .db
@@ -360,13 +395,13 @@ fn write_claim(
             .execute(params![id, step])?,
         (Claim::Reserve | Claim::Again, None) => 0,
     };
-    if written == 1 { Ok(()) } else { Err(StoreError::Damaged("a step could not be claimed".into())) }
+    Ok(written == 1)
 }
 
 /// Drops reservations of steps whose window is long over. Such a step counts as used from then on, so that a clock
 /// that is set back does not free it.
-fn forget_before(room: &Room, proof: &CodeProof, oldest: u64) -> Result<(), StoreError> {
-    let id = proof.authenticator().0;
+fn forget_before(room: &Room, authenticator: AuthenticatorId, oldest: u64) -> Result<(), StoreError> {
+    let id = authenticator.0;
     let last: Option<i64> = room
         .db
         .prepare_cached(

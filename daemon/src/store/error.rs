@@ -28,6 +28,8 @@ pub enum StoreError {
     },
     /// An active authenticator of the account has this label.
     LabelTaken,
+    /// The account has no active authenticator of the label that is to be replaced.
+    NothingToReplace,
     /// The account has as many active authenticators as it may have.
     TooManyAuthenticators,
     /// The operating system has no random numbers to give.
@@ -38,7 +40,7 @@ impl StoreError {
     /// Whether it is an answer to what was asked, and not a failure: asking again changes nothing.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::LabelTaken | Self::TooManyAuthenticators)
+        matches!(self, Self::LabelTaken | Self::NothingToReplace | Self::TooManyAuthenticators)
     }
 }
 
@@ -63,8 +65,14 @@ impl fmt::Display for StoreError {
                  remove it and enrol the account again"
             ),
             Self::LabelTaken => {
-                f.write_str("the account has an active authenticator of that label; choose another label")
+                f.write_str(
+                    "the account has an active authenticator of that label; choose another label, or replace it with \
+                     --replace",
+                )
             }
+            Self::NothingToReplace => f.write_str(
+                "the account has no active authenticator of that label to be replaced; leave out --replace",
+            ),
             Self::TooManyAuthenticators => f.write_str(
                 "the account has 8 active authenticators, the most there may be; remove one first",
             ),

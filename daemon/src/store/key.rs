@@ -14,6 +14,8 @@ const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const CHECK: &[u8] = b"twinlock store";
+/// What the recovery codes' key is bound to; no row and no check value is.
+const RECOVERY: &[u8] = b"recovery\x01";
 
 /// 32 random bytes. Wiped when dropped, never shown.
 pub struct SealKey(Zeroizing<[u8; KEY_BYTES]>);
@@ -95,13 +97,24 @@ impl SealKey {
         self.unseal_bytes(&check_binding(key_id), check_value).is_some_and(|bytes| *bytes == CHECK)
     }
 
+    /// Seals the key by which recovery codes are hashed: rotating the seal key seals it anew and changes no hash.
+    pub(super) fn seal_recovery_key(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.seal_bytes(RECOVERY, key)
+    }
+
+    /// Unseals it.
+    pub(super) fn unseal_recovery_key(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        self.unseal_bytes(RECOVERY, sealed)
+            .ok_or_else(|| StoreError::Damaged("the key of the recovery codes".into()))
+    }
+
     fn seal_bytes(&self, binding: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| StoreError::NoRandom)?;
         let sealed = self
             .cipher()
             .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: binding })
-            .map_err(|_| StoreError::Damaged("a seed cannot be sealed".into()))?;
+            .map_err(|_| StoreError::Damaged("a secret cannot be sealed".into()))?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 

@@ -6,35 +6,40 @@
 mod account;
 mod authenticators;
 mod charge;
+mod disabled;
 mod error;
 mod file;
 mod key;
 mod known;
 mod locks;
 mod prefixes;
+mod recovery;
 mod resume;
 mod schema;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod users;
 mod writer;
 
 pub use crate::totp::{CodeOutcome, CodePair, CodeProof, CodeTry};
 pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
+pub use disabled::NewLock;
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
+pub use recovery::RecoverySet;
 pub use settle::{Settled, Settlement};
 
 use crate::clock::{Boot, Now, WallTime};
-use crate::totp::Parameters;
+use crate::totp::{Label, Parameters};
 use rusqlite::params;
 use std::path::Path;
 use twinlock_config::TotpSettings;
-use twinlock_control::{AuthenticatorReport, ImportOutcome};
+use twinlock_control::{AuthenticatorReport, DisabledReport, ImportOutcome, UserRow};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
 use twinlock_policy::{AccountId, LaneKey, Prefix, Username};
 use twinlock_protocol::Secret;
@@ -155,7 +160,46 @@ impl Store {
         now: Now,
     ) -> Result<Enrolled, StoreError> {
         let (account, name) = (account.clone(), name.clone());
-        self.0.call(move |room| authenticators::enroll(room, &account, &name, &new, now.wall)).await
+        self.0.call(move |room| authenticators::enroll(room, &account, &name, &new, false, now.wall)).await
+    }
+
+    /// Makes an authenticator that takes the place of the account's active one of the same label: at once if it is active,
+    /// else when it is confirmed.
+    ///
+    /// # Errors
+    /// [`StoreError::NothingToReplace`], or a failure.
+    pub async fn replace(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        new: NewAuthenticator,
+        now: Now,
+    ) -> Result<Enrolled, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| authenticators::enroll(room, &account, &name, &new, true, now.wall)).await
+    }
+
+    /// Removes the account's authenticator of that label, active or pending. Tells how many active ones are left; `None`
+    /// if there was none of that label.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    pub async fn revoke(&self, account: &AccountId, label: Label) -> Result<Option<u32>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| authenticators::revoke(room, &account, label.as_str())).await
+    }
+
+    /// Accounts that the store knows of, by id, `most` at most, those behind `after` only.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn users(
+        &self,
+        after: Option<AccountId>,
+        most: u32,
+        now: Now,
+    ) -> Result<Vec<UserRow>, StoreError> {
+        self.0.call(move |room| users::page(room, after.as_ref(), most, now.wall)).await
     }
 
     /// Whether an active authenticator of the account has this seed, in base32.
@@ -195,6 +239,66 @@ impl Store {
     ) -> Result<Confirmation, StoreError> {
         let account = account.clone();
         self.0.call(move |room| authenticators::confirm(room, &account, &code, now)).await
+    }
+
+    /// Makes a new set of recovery codes; those of an earlier set are worth nothing any more.
+    ///
+    /// # Errors
+    /// Nothing was made, and nothing is void.
+    pub async fn renew_recovery(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        now: Now,
+    ) -> Result<RecoverySet, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| recovery::renew(room, &account, &name, now.wall)).await
+    }
+
+    /// Unused recovery codes of the account.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn recovery_left(&self, account: &AccountId) -> Result<u64, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| recovery::left(room, &account)).await
+    }
+
+    /// Puts the administrator's lock on an account, in the stead of one that is there.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn disable(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        lock: NewLock,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| disabled::disable(room, &account, &name, &lock, now.wall)).await
+    }
+
+    /// Takes the administrator's lock off. Tells whether one was on.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn enable(&self, account: &AccountId, now: Now) -> Result<bool, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| disabled::enable(room, &account, now.wall)).await
+    }
+
+    /// The administrator's lock on an account, if there is one now.
+    ///
+    /// # Errors
+    /// The store cannot be read: nobody may be let in on it.
+    pub async fn disabled(
+        &self,
+        account: &AccountId,
+        now: Now,
+    ) -> Result<Option<DisabledReport>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| disabled::of(room, &account, now.wall)).await
     }
 
     /// The account's authenticators, oldest first.

@@ -2,7 +2,8 @@
 //! one has made of the file. A step that was released is never edited.
 
 /// Step n brings a file from schema n to n + 1.
-pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT];
+pub(super) const MIGRATIONS: &[&str] =
+    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -103,3 +104,37 @@ CREATE TABLE prefix_lane (
 ALTER TABLE progress ADD COLUMN boot TEXT;
 ALTER TABLE progress ADD COLUMN lane_time_at_boot INTEGER;
 ";
+
+/// Recovery codes as keyed hashes; the key of those is sealed as seeds are.
+const RECOVERY: &str = r"
+CREATE TABLE recovery_key (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    key_id INTEGER NOT NULL REFERENCES seal_key (id),
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE recovery_code (
+    id INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    mark BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    spent_by INTEGER,
+    used INTEGER,
+    UNIQUE (account, mark)
+) STRICT;
+";
+
+/// The administrator's lock.
+const DISABLED: &str = r"
+CREATE TABLE disabled (
+    account TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    reason TEXT,
+    by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// A pending authenticator that takes the place of another when it is confirmed.
+const REPLACES: &str = "ALTER TABLE authenticator ADD COLUMN replaces INTEGER;";

@@ -4,9 +4,10 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, known, sql_int};
+use super::{StoreError, disabled, known, recovery, sql_int};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
+use crate::totp::{CodeProof, Shown};
 use rusqlite::{OptionalExtension, params};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use twinlock_policy::lane::{AccountLimits, Jitter, LaneLimits, LaneTime};
@@ -22,7 +23,8 @@ pub enum Settlement {
     },
     /// A secret was wrong: one more failure in the lane.
     Failed,
-    /// No secret was found wrong: the slot is given back without a trace, and the try of a reserved step too.
+    /// No secret was found wrong: the slot is given back without a trace, and the try of a reserved step or the recovery
+    /// code too.
     Released,
 }
 
@@ -34,6 +36,8 @@ pub enum Settled {
     Done,
     /// The step could not be spent any more: another attempt has. Deny. The slot was given back, nothing was learned.
     Conflict,
+    /// An administrator has locked the account meanwhile. Deny. The slot was given back, nothing was learned.
+    Disabled,
 }
 
 /// How a slot is given back.
@@ -92,7 +96,17 @@ pub(super) fn settle(
     if !end.write(room, charge.limits(), charge.account_limits())? {
         return Ok(Settled::Conflict);
     }
-    let Settlement::Granted { learn } = settlement else { return Ok(Settled::Done) };
+    let Settlement::Granted { learn } = settlement else {
+        if let (Settlement::Released, Some(Shown::Recovery(id))) =
+            (settlement, charge.proof().map(CodeProof::shown))
+        {
+            recovery::give_back(room, id, charge.attempt())?;
+        }
+        return Ok(Settled::Done);
+    };
+    if disabled::holds(room, charge.account(), now.wall)? {
+        return Ok(Settled::Disabled);
+    }
     account::forgive(room, charge.account())?;
     if !spend(room, charge, now)? {
         return Ok(Settled::Conflict);
@@ -194,10 +208,14 @@ impl End {
 }
 
 /// Spends the step of a right code, and with it every older one. `false` if another attempt has spent it, or if the
-/// authenticator is gone.
+/// authenticator or the recovery code is gone.
 fn spend(room: &Room, charge: &Charge, now: Now) -> Result<bool, StoreError> {
     let Some(proof) = charge.proof() else { return Ok(true) };
-    let floor = sql_int(proof.step().0);
+    let (authenticator, step) = match proof.shown() {
+        Shown::Step { authenticator, step } => (authenticator, step),
+        Shown::Recovery(id) => return recovery::granted(room, id, charge.attempt(), now.wall),
+    };
+    let floor = sql_int(step.0);
     // A step that the charge itself has spent is at or below the used step already.
     let written = room
         .db
@@ -205,6 +223,6 @@ fn spend(room: &Room, charge: &Charge, now: Now) -> Result<bool, StoreError> {
             "UPDATE authenticator SET used_step = max(used_step, ?2), last_used = ?3 \
              WHERE id = ?1 AND state = 'active' AND (?4 OR used_step < ?2)",
         )?
-        .execute(params![proof.authenticator().0, floor, sql_int(now.wall.0), charge.spent()])?;
+        .execute(params![authenticator.0, floor, sql_int(now.wall.0), charge.spent()])?;
     Ok(written == 1)
 }

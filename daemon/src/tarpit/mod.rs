@@ -57,9 +57,9 @@ pub enum Refused {
     PrefixClosed,
     /// The account lane is closed.
     LaneClosed(LaneKey),
-    /// The account lane takes only two consecutive codes.
+    /// The account lane takes only two consecutive codes or a recovery code.
     TwoCodesOnly(LaneKey),
-    /// Two codes were tried where nothing else is taken, and are none.
+    /// Two codes or a recovery code were tried where nothing else is taken, and are none.
     NoWayIn(LaneKey),
     /// The directory may be asked no more for now: its own lock-out is near.
     NoBindLeft(LaneKey),
@@ -298,9 +298,9 @@ impl Tarpit {
             way_in: false,
             raised: self.spread().is_raised(now.lane),
         };
-        let may_be_two_codes = request.code.may_be_two_codes();
+        let may_be_way_in = request.code.may_be_way_in();
         match self.wait_for_slots(tried, stand.prefixes, Some(&request)).await {
-            Err(barred @ (Refused::LaneClosed(_) | Refused::TwoCodesOnly(_))) if may_be_two_codes => {
+            Err(barred @ (Refused::LaneClosed(_) | Refused::TwoCodesOnly(_))) if may_be_way_in => {
                 if !self.ways.try_one(&account.id, tried.place.source(), self.clock.now().lane) {
                     return Err(barred);
                 }
@@ -363,7 +363,7 @@ impl Tarpit {
         let reply = self.store.charge(ChargeRequest { now, ..request.clone() }).await;
         let refused = match reply {
             Ok(ChargeReply::Charged(charge)) => {
-                return Ok(Charge { account: Some((request.lane.clone(), charge)), prefixes, source });
+                return Ok(Charge { account: Some((request.lane.clone(), *charge)), prefixes, source });
             }
             Ok(ChargeReply::Closed { .. }) => Refused::LaneClosed(request.lane.clone()),
             Ok(ChargeReply::TwoCodesOnly) => Refused::TwoCodesOnly(request.lane.clone()),

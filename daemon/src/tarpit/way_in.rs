@@ -1,4 +1,4 @@
-//! The way in through a closed lane: two consecutive codes. How often it may be tried bounds what a guesser gains by it:
+//! The way in through a closed lane: two consecutive codes or a recovery code. How often it may be tried bounds what a guesser gains by it:
 //! 3 an hour and 10 a day from one address, 10 a second for one account. Memory only, in tables of fixed size.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! Whether a code may be used (DESIGN promise 2): compares what was typed with the account's authenticators and says
 //! what the store must write for it. The only maker of a [`CodeProof`].
 
-use super::{AuthenticatorId, Parameters, Seed, Step};
+use super::{AuthenticatorId, FoundRecovery, Parameters, Seed, Step};
 use crate::attempt::AttemptId;
 use crate::clock::WallTime;
 use std::cmp::Reverse;
@@ -30,15 +30,20 @@ pub enum CodeTry {
     Code(Secret),
     /// The answer to a single question: password followed by the code.
     Field(Secret),
-    /// A password, where no code was asked: two codes may stand behind it, which are looked at only where the lane
-    /// takes nothing else.
+    /// A password, where no code was asked: two codes or a recovery code may stand behind it, which are looked at only
+    /// where the lane takes nothing else.
     Behind(Secret),
 }
 
 impl CodeTry {
-    /// Whether what was typed could end in two codes of six digits or more: told from its form alone.
+    /// Whether what was typed could end in what a closed lane takes, two codes of six digits or more or a recovery code:
+    /// told from its form alone.
     #[must_use]
-    pub fn may_be_two_codes(&self) -> bool {
+    pub fn may_be_way_in(&self) -> bool {
+        self.may_be_two_codes() || self.recovery_code().is_some()
+    }
+
+    fn may_be_two_codes(&self) -> bool {
         let digits =
             |typed: &Secret| typed.expose().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         match self {
@@ -78,8 +83,21 @@ pub enum CodeOutcome {
 pub struct CodeProof {
     attempt: AttemptId,
     account: AccountId,
-    authenticator: AuthenticatorId,
-    step: Step,
+    shown: Shown,
+}
+
+/// Which code was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The code of a step.
+    Step {
+        /// Whose code it is.
+        authenticator: AuthenticatorId,
+        /// Which step's.
+        step: Step,
+    },
+    /// A recovery code, by the store's number for it.
+    Recovery(i64),
 }
 
 impl CodeProof {
@@ -95,16 +113,10 @@ impl CodeProof {
         &self.account
     }
 
-    /// The authenticator whose code it is.
+    /// Which code it was.
     #[must_use]
-    pub const fn authenticator(&self) -> AuthenticatorId {
-        self.authenticator
-    }
-
-    /// The step it belongs to.
-    #[must_use]
-    pub const fn step(&self) -> Step {
-        self.step
+    pub const fn shown(&self) -> Shown {
+        self.shown
     }
 }
 
@@ -121,7 +133,7 @@ pub struct Asked<'a> {
     pub wall: WallTime,
     /// Steps accepted either side.
     pub window_steps: u8,
-    /// Only two consecutive codes count.
+    /// Only two consecutive codes or a recovery code count.
     pub two_only: bool,
 }
 
@@ -197,18 +209,27 @@ enum Reading {
     Two,
 }
 
-/// Judges what was typed against the account's active authenticators.
+/// Judges what was typed against the account's active authenticators, and `recovery`, the recovery code of the account
+/// that it ends in: it comes first, counts in every lane, and also where there is no authenticator any more.
 ///
 /// A single field is read from the right, longest first (two codes, then one, by digits), only in lengths the account
 /// has; the first suffix that is a code of the account, a used one too, ends the password. Two consecutive unused codes
 /// of one authenticator count in every lane; both are spent.
-pub fn judge(asked: &Asked<'_>, typed: &CodeTry, candidates: &[Candidate]) -> Judgement {
+pub fn judge(
+    asked: &Asked<'_>,
+    typed: &CodeTry,
+    candidates: &[Candidate],
+    recovery: Option<FoundRecovery>,
+) -> Judgement {
     let (typed, field) = match typed {
         CodeTry::NotAsked => return Judgement::without_code(CodeOutcome::NotAsked),
         CodeTry::Behind(_) if !asked.two_only => return Judgement::without_code(CodeOutcome::NotAsked),
         CodeTry::Code(code) => (code.expose(), false),
         CodeTry::Field(field) | CodeTry::Behind(field) => (field.expose(), true),
     };
+    if let Some(code) = recovery {
+        return found_recovery(asked, code);
+    }
     if candidates.is_empty() {
         return Judgement::without_code(CodeOutcome::NoAuthenticator);
     }
@@ -299,11 +320,22 @@ fn found(
         }
         Standing::Open => Judgement { outcome: CodeOutcome::InUse, code_length, claim: None },
         Standing::Usable(claim) => {
-            let proof =
-                CodeProof { attempt: asked.attempt, account: asked.account.clone(), authenticator, step };
+            let shown = Shown::Step { authenticator, step };
+            let proof = CodeProof { attempt: asked.attempt, account: asked.account.clone(), shown };
             Judgement { outcome: CodeOutcome::Right(proof), code_length, claim: Some(claim) }
         }
     }
+}
+
+/// A used one ends the password too, and is a replay for everybody: whoever shows it again is charged.
+fn found_recovery(asked: &Asked<'_>, code: FoundRecovery) -> Judgement {
+    if code.spent {
+        let outcome = CodeOutcome::Replay { same_pair: false };
+        return Judgement { outcome, code_length: code.length, claim: None };
+    }
+    let shown = Shown::Recovery(code.id);
+    let proof = CodeProof { attempt: asked.attempt, account: asked.account.clone(), shown };
+    Judgement { outcome: CodeOutcome::Right(proof), code_length: code.length, claim: Some(Claim::Spend) }
 }
 
 #[cfg(test)]
@@ -329,7 +361,7 @@ mod tests {
             window_steps: 1,
             two_only: false,
         };
-        judge(&asked, typed, candidates)
+        judge(&asked, typed, candidates, None)
     }
 
     #[test]
@@ -339,7 +371,8 @@ mod tests {
         let typed = CodeTry::Code(Secret::copy_of(b"235522"));
         let fresh = judged(&typed, wall, &[candidate(1, 6, None)]);
         let CodeOutcome::Right(proof) = fresh.outcome else { panic!("{fresh:?}") };
-        assert_eq!(proof.step(), Step(older.0 + 1), "the newer step, so that both are spent");
+        let newer = Shown::Step { authenticator: AuthenticatorId(1), step: Step(older.0 + 1) };
+        assert_eq!(proof.shown(), newer, "the newer step, so that both are spent");
 
         let pair = CodePair { source: Source::Unknown, service: Service::new("sshd") };
         let reserved = vec![Reserved { step: older, pair, tries: 1, open: false }];

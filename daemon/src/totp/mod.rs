@@ -5,12 +5,15 @@
 
 mod code;
 mod judge;
+mod recovery;
 mod seed;
 mod uri;
 
 pub use code::{AuthenticatorId, Label, LabelError, Parameters, ParametersError, Step};
 pub use judge::{
-    Asked, Candidate, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement, Reserved, TRIES, judge,
+    Asked, Candidate, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement, Reserved, Shown, TRIES,
+    judge,
 };
+pub use recovery::{FoundRecovery, RECOVERY_CODES, RecoveryCode};
 pub use seed::{Seed, SeedError};
 pub use uri::otpauth;

@@ -29,7 +29,7 @@ async fn reply(bench: &Bench, lane: &LaneKey, code: CodeTry, way_in: bool) -> Ch
 async fn guesses(bench: &Bench, lane: &LaneKey) -> bool {
     match reply(bench, lane, typed(b"000000"), false).await {
         ChargeReply::Charged(charge) => {
-            assert_eq!(bench.settle(charge, Settlement::Failed).await, Settled::Done);
+            assert_eq!(bench.settle(*charge, Settlement::Failed).await, Settled::Done);
             true
         }
         ChargeReply::Closed { .. } | ChargeReply::TwoCodesOnly | ChargeReply::Full => false,
@@ -189,7 +189,7 @@ async fn bind(bench: &Bench, need: BindNeed, bind: Bind, settlement: Settlement)
     {
         ChargeReply::Charged(charge) => {
             let settled =
-                bench.store.settle(charge, settlement, bind, bench.clock.now(), CALM).await.unwrap();
+                bench.store.settle(*charge, settlement, bind, bench.clock.now(), CALM).await.unwrap();
             assert_eq!(settled, Settled::Done);
             true
         }

@@ -85,3 +85,61 @@ async fn a_seed_is_nowhere_in_the_files_and_not_worth_anything_in_another_row() 
     assert_eq!(refused, StoreError::Unsealable { account: "main:alice".into() });
     assert_eq!(bench.failures().await, 0);
 }
+
+async fn replace(bench: &Bench, seed: &str, active: bool) -> Result<Enrolled, StoreError> {
+    let (label, seed) = (Label::new("phone").unwrap(), Seed::from_base32(seed).unwrap());
+    let new = NewAuthenticator { label, seed, parameters: None, active };
+    bench.store.replace(&alice(), &name("alice"), new, bench.clock.now()).await
+}
+
+#[tokio::test]
+async fn one_that_is_replaced_is_good_until_the_new_one_is_confirmed() {
+    let bench = Bench::with_phone(50).await;
+    replace(&bench, OTHER_SEED, false).await.unwrap();
+    let old = bench.show(at_home(), &bench.code()).await;
+    assert!(right(&old), "the old one is good");
+    assert_eq!(bench.grant(old).await, Settled::Done);
+    bench.clock.advance(Duration::from_secs(60));
+    let under_way = bench.show(at_home(), &bench.code()).await;
+    let new_code = code_of(OTHER_SEED, bench.clock.now().wall);
+    let confirmed =
+        bench.store.confirm(&alice(), Secret::copy_of(&new_code), bench.clock.now()).await.unwrap();
+    assert!(matches!(confirmed, Confirmation::Confirmed(_)), "{confirmed:?}");
+    assert_eq!(bench.grant(under_way).await, Settled::Conflict, "a code of the old one is worth nothing now");
+    bench.clock.advance(Duration::from_secs(60));
+    assert!(!right(&bench.show(at_home(), &bench.code()).await));
+    assert!(right(&bench.show(at_home(), &code_of(OTHER_SEED, bench.clock.now().wall)).await));
+    assert_eq!(bench.store.authenticators(&alice()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_there_is_replaced_and_only_one_that_was_to_replace_does() {
+    let bench = Bench::empty(50);
+    assert_eq!(replace(&bench, SEED, true).await.unwrap_err(), StoreError::NothingToReplace);
+    // Pending first; then another of the label becomes active: confirming must not replace it unasked.
+    bench.enroll("phone", OTHER_SEED, false).await.unwrap();
+    bench.enroll("phone", SEED, true).await.unwrap();
+    let code = Secret::new(code_of(OTHER_SEED, bench.clock.now().wall));
+    let refused = bench.store.confirm(&alice(), code, bench.clock.now()).await;
+    assert_eq!(refused.unwrap_err(), StoreError::LabelTaken);
+    replace(&bench, OTHER_SEED, true).await.unwrap();
+    let labels = bench.store.authenticators(&alice()).await.unwrap();
+    assert_eq!(labels.iter().filter(|one| one.label == "phone").count(), 2, "one active, one pending");
+    assert!(right(&bench.show(at_home(), &code_of(OTHER_SEED, bench.clock.now().wall)).await));
+}
+
+#[tokio::test]
+async fn one_that_is_removed_takes_its_codes_with_it() {
+    let bench = Bench::with_phone(50).await;
+    bench.enroll("token", OTHER_SEED, true).await.unwrap();
+    let revoke = async |label: &str| bench.store.revoke(&alice(), Label::new(label).unwrap()).await.unwrap();
+    let under_way = bench.show(at_home(), &bench.code()).await;
+    assert_eq!(revoke("watch").await, None);
+    assert_eq!(revoke("phone").await, Some(1));
+    assert_eq!(bench.grant(under_way).await, Settled::Conflict);
+    bench.clock.advance(Duration::from_secs(60));
+    assert!(!right(&bench.show(at_home(), &bench.code()).await));
+    assert!(right(&bench.show(at_home(), &code_of(OTHER_SEED, bench.clock.now().wall)).await));
+    assert_eq!(revoke("token").await, Some(0));
+    assert!(matches!(bench.show(at_home(), b"000000").await.code(), CodeOutcome::NoAuthenticator));
+}

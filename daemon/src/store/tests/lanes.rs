@@ -15,7 +15,7 @@ async fn guess(bench: &Bench) -> bool {
                 // Busy or not, the store counts it.
                 let _ = bench
                     .store
-                    .settle(charge, Settlement::Failed, Bind::NotSent, bench.clock.now(), CALM)
+                    .settle(*charge, Settlement::Failed, Bind::NotSent, bench.clock.now(), CALM)
                     .await;
                 return true;
             }
@@ -204,7 +204,7 @@ async fn answers(schedule: &[(bool, Move)], played: impl Fn(bool) -> bool) -> Ve
                     let request = bench.request(at_home(), CodeTry::Code(Secret::copy_of(b"000000")));
                     match bench.store.charge(ChargeRequest { lane, ..request }).await.unwrap() {
                         ChargeReply::Charged(charge) => {
-                            held.push(charge);
+                            held.push(*charge);
                             "charged".to_owned()
                         }
                         ChargeReply::Full => "full".to_owned(),

@@ -4,9 +4,11 @@
 mod account;
 mod authenticators;
 mod codes;
+mod disabled;
 mod faults;
 mod lanes;
 mod locks;
+mod recovery;
 
 use super::*;
 use crate::attempt::AttemptId;
@@ -195,7 +197,7 @@ impl Bench {
 
 fn charged(reply: ChargeReply) -> Charge {
     match reply {
-        ChargeReply::Charged(charge) => charge,
+        ChargeReply::Charged(charge) => *charge,
         ChargeReply::Closed { .. }
         | ChargeReply::Full
         | ChargeReply::TwoCodesOnly

@@ -1,0 +1,46 @@
+//! What the use of a recovery code leaves behind: an event in the record, and a word to whoever was let in. A denial
+//! says nothing of it.
+
+use super::Judged;
+use crate::audit::event_line;
+use crate::decision::{Decision, Reason};
+use crate::dialogue::Dialogue;
+use crate::house::House;
+
+/// A recovery code that the charge has spent.
+pub(super) struct Used {
+    account: String,
+    user: String,
+    left: u64,
+}
+
+impl Used {
+    pub(super) fn of(judged: &Judged) -> Option<Self> {
+        let (_, charge) = judged.charge.of_account()?;
+        let left = charge.recovery_left()?;
+        let user = judged.account.as_ref().map(|account| account.name.to_string()).unwrap_or_default();
+        Some(Self { account: charge.account().to_string(), user, left })
+    }
+}
+
+/// Tells of it once it is settled. Where no secret was found wrong and nobody was let in, the code was given back.
+pub(super) async fn tell(house: &House, dialogue: &mut Dialogue, used: Option<Used>, decision: &Decision) {
+    let Some(used) = used else { return };
+    let outcome = match decision {
+        Decision::Grant(_) => "granted",
+        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword) | Decision::Unavailable(_) => return,
+        Decision::Deny(_) => "denied",
+    };
+    let left = used.left.to_string();
+    let fields = [
+        ("user", used.user.as_str()),
+        ("account", used.account.as_str()),
+        ("left", left.as_str()),
+        ("verdict", outcome),
+    ];
+    house.auditor.warning(&event_line("recovery-code-used", &fields));
+    if outcome == "granted" {
+        let plural = if used.left == 1 { "" } else { "s" };
+        dialogue.tell(&format!("{left} recovery code{plural} left.")).await;
+    }
+}

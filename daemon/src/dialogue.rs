@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 use twinlock_policy::Questions;
-use twinlock_protocol::{Answer, Assembler, Begin, Message, Secret, Verdict};
+use twinlock_protocol::{Answer, Assembler, Begin, Message, Secret, Tell, Verdict};
 use zeroize::Zeroize;
 
 /// For the opening frame.
@@ -121,6 +121,12 @@ impl Dialogue {
             Ok(_) => true,
             Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Has the application show a text. Whether it does changes nothing.
+    pub async fn tell(&mut self, text: String) {
+        // It is settled; a caller that is gone does not need to be told.
+        let _ = self.send(&Message::Tell { style: Tell::Info, text }).await;
     }
 
     /// The last word. Whether it arrives changes nothing any more.

@@ -115,6 +115,12 @@ impl AccountLimits {
     pub const fn binds(&self, code_proved: bool) -> u32 {
         self.lockout.saturating_sub(if code_proved { 1 } else { 2 })
     }
+
+    /// The same for a bind that only a signal rests on: it leaves one to those who need not prove a code, too.
+    #[must_use]
+    pub const fn diagnostic_binds(&self) -> u32 {
+        self.lockout.saturating_sub(3)
+    }
 }
 
 /// A lane as it is kept.

@@ -19,6 +19,7 @@ mod tls;
 mod transport;
 
 pub use error::{DirectoryError, SetupError};
+pub(crate) use prove::bindable;
 pub use prove::{PasswordOutcome, PasswordProof};
 
 use crate::attempt::{AttemptId, Deadline};

@@ -7,6 +7,7 @@ mod codes;
 mod faults;
 mod lanes;
 mod locks;
+mod stolen;
 
 use super::*;
 use crate::attempt::AttemptId;

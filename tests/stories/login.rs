@@ -205,7 +205,11 @@ fn an_unknown_account_a_wrong_code_and_a_wrong_password_look_alike() {
     let records = site.attempts(9);
     let reasons: Vec<_> = records.iter().step_by(3).map(|record| field(record, "reason")).collect();
     assert_eq!(reasons, ["unknown-account", "wrong-code", "wrong-password"]);
-    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 4, "three, and one diagnosis of three wrong codes");
+    assert_eq!(
+        slapd.binds(&format!("uid=alice,{PEOPLE}")),
+        4,
+        "three, and one diagnosis of three wrong codes"
+    );
 }
 
 /// Promise 7: where no code is asked, the directory has the same work for a name that it does not know.

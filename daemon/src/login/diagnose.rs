@@ -39,27 +39,24 @@ impl Doubt {
         Some(Self { account: account.clone(), typed: typed.clone(), in_field, from_stranger })
     }
 
-    /// The password in it, if there is one that could be bound. In one field it ends where the account's longest code
-    /// that can stand there begins.
+    /// The password in it, if there is one that could be bound.
     async fn password(&self, house: &House) -> Result<Option<Secret>, StoreError> {
-        let typed = self.typed.expose();
-        let mut end = Some(typed.len());
-        if self.in_field {
-            let mut lengths: Vec<usize> = house
-                .store
-                .authenticators(&self.account.id)
-                .await?
-                .iter()
-                .filter(|authenticator| authenticator.state == AuthenticatorState::Active)
-                .map(|authenticator| authenticator.digits.into())
-                .collect();
-            lengths.sort_unstable();
-            let digits = typed.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-            end = lengths.into_iter().rfind(|length| *length <= digits).map(|length| typed.len() - length);
-        }
-        let password = end.and_then(|end| typed.get(..end)).map(Secret::copy_of);
-        Ok(password.filter(|password| bindable(password).is_some()))
+        let password = if self.in_field {
+            let authenticators = house.store.authenticators(&self.account.id).await?;
+            let active = authenticators.iter().filter(|one| one.state == AuthenticatorState::Active);
+            before_code(self.typed.expose(), active.map(|one| one.digits.into()))
+        } else {
+            Some(self.typed.expose())
+        };
+        Ok(password.map(Secret::copy_of).filter(|password| bindable(password).is_some()))
     }
+}
+
+/// What stands before the longest code of these lengths that could end `field`.
+fn before_code(field: &[u8], lengths: impl Iterator<Item = usize>) -> Option<&[u8]> {
+    let digits = field.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let length = lengths.filter(|length| *length <= digits).max()?;
+    field.get(..field.len().checked_sub(length)?)
 }
 
 /// Tells whether the password was right, by what is remembered or by the account's one diagnostic bind, and draws the
@@ -170,6 +167,24 @@ fn news(stolen: &StolenPassword) -> String {
 mod tests {
     use super::*;
     use crate::clock::WallTime;
+
+    #[test]
+    fn in_one_field_the_password_ends_where_the_longest_code_of_the_account_can_begin() {
+        for (field, lengths, password) in [
+            ("pass123456", &[6][..], Some("pass")),
+            ("pass12345678", &[6], Some("pass12")),
+            ("pass12345678", &[6, 8], Some("pass")),
+            ("pass1234567", &[8, 6], Some("pass1")),
+            ("123456", &[6], Some("")),
+            ("pass12345", &[6, 8], None),
+            ("pass123456 ", &[6], None),
+            ("pass123456", &[], None),
+            ("", &[6], None),
+        ] {
+            let found = before_code(field.as_bytes(), lengths.iter().copied());
+            assert_eq!(found, password.map(str::as_bytes), "{field} {lengths:?}");
+        }
+    }
 
     #[test]
     fn the_owner_reads_how_often_when_and_from_where_and_nothing_to_follow() {

@@ -182,14 +182,17 @@ async fn in_a_month_of_guessing_from_a_thousand_prefixes_the_owner_gets_in_at_ev
     assert!((100..=owner + new_places + 30).contains(&month.diagnoses), "one a success: {}", month.diagnoses);
 }
 
-/// Promise 4 where strangers are asked no code, so that every guess of theirs is a bind.
+/// Promise 4 where strangers are asked no code, so that every guess of theirs is a bind, and where they are, so that some
+/// are diagnosed.
 #[tokio::test]
 async fn in_a_month_of_guessed_passwords_the_directory_never_comes_near_its_lock_out() {
     let mut month = Month::begin().await;
     assert!(month.login(HOME, Shown::Code { right: true }).await, "before it begins");
     month.advance(STEP);
     for step in 0..30 * STEPS_A_DAY {
-        month.strangers(step, Shown::Password { right: false }).await;
+        let code = step / 45 % 2 == 1;
+        let shown = if code { Shown::Code { right: false } } else { Shown::Password { right: false } };
+        month.strangers(step, shown).await;
         if step % 60 == 0 {
             assert!(month.login(HOME, Shown::Code { right: true }).await, "with a code, step {step}");
         }
@@ -197,4 +200,5 @@ async fn in_a_month_of_guessed_passwords_the_directory_never_comes_near_its_lock
     }
     assert!(month.compared <= month.bound(), "{} of {}", month.compared, month.bound());
     assert_eq!(month.most_failed_binds, 3, "of {}", month.lockout.failures);
+    assert!(month.diagnoses >= 30, "they hardly tried: {}", month.diagnoses);
 }

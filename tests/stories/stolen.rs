@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 use support::client::{Client, Told};
+use support::host::{Host, can_play};
 use support::ldap::{EmbeddedDirectory, Listen, Operation};
 use support::pam::Code;
 use support::site::{Phone, RULES, Site, field, step_now};
@@ -323,6 +324,25 @@ fn the_next_login_with_password_and_code_anywhere_ends_it_and_a_silent_one_shows
     assert_eq!(handle.transcript().len(), 2, "two questions: {:?}", handle.transcript());
     assert_eq!(stack.revealed_authtok().unwrap(), RIGHT.as_bytes());
     assert_eq!(at_the_desk(&site, RIGHT), Code::SUCCESS);
+}
+
+/// Promise 12: the person reads it where people log in.
+#[test]
+fn a_real_ssh_client_shows_the_owner_that_somebody_has_the_password() {
+    if !can_play("sshd's owner is told of a stolen password") {
+        return;
+    }
+    let (_slapd, site) = scene(&wide());
+    let mut phone = site.enroll("alice");
+    stolen(&site, &phone);
+    let host = Host::start(&site, &["alice"], "ForceCommand none");
+    let session = host.ssh_at_terminal("alice", RIGHT, &phone.code());
+    assert!(session.entered, "{session:?}");
+    assert!(
+        session.output.contains("Somebody who knows your password tried to log in at least 3 times"),
+        "{session:?}"
+    );
+    assert_eq!(session.prompts.len(), 2, "{session:?}");
 }
 
 /// Promise 12.

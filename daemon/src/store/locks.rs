@@ -50,8 +50,8 @@ pub(super) fn closed(room: &Room, now: LaneTime, most: u32) -> Result<Vec<Closed
 }
 
 /// Opens every lane of an account and forgets its failures. Returns those that were closed or had failures that still
-/// counted. Its code budget and its count of failures without a success begin anew, and its password looks stolen no more. Slots that are taken at the moment
-/// stay taken, and so do the binds that the directory may have counted.
+/// counted. Its code budget and its count of failures without a success begin anew, and its password looks stolen no
+/// more. Slots that are taken at the moment stay taken, and so do the binds that the directory may have counted.
 pub(super) fn unlock(
     room: &mut Room,
     account: &AccountId,

@@ -72,7 +72,7 @@ pub(crate) enum UserCommand {
         /// Name in the directory
         user: String,
     },
-    /// Open every lane of a user, and forget the failures in them
+    /// Open every lane of a user, forget the failures in them, and end the mark of a password that looks stolen
     Unlock {
         /// Name in the directory
         user: String,

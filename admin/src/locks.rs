@@ -1,6 +1,6 @@
 //! What is closed, as text for people: the account lanes, then the prefixes, each with the wait that is left.
 
-use crate::report::{count, date, duration, lane};
+use crate::report::{count, date, duration, lane, stolen};
 use crate::terminal::harmless;
 use std::fmt::Write;
 use twinlock_control::{Cleared, LaneLock, LaneReport, Locks, PrefixLock, Unlocked};
@@ -58,10 +58,17 @@ fn until(closed_for_s: u64, until: u64) -> String {
 /// What was opened for a user.
 pub(crate) fn unlocked(unlocked: &Unlocked) -> String {
     let who = harmless(&unlocked.account);
-    if unlocked.lanes.is_empty() {
-        return format!("There was nothing to open for {who}: no lane was closed or had failures.");
-    }
-    format!("Opened for {who}, as they were:\n{}", were(&unlocked.lanes))
+    let lanes = if unlocked.lanes.is_empty() {
+        format!("There was nothing to open for {who}: no lane was closed or had failures.")
+    } else {
+        format!("Opened for {who}, as they were:\n{}", were(&unlocked.lanes))
+    };
+    let Some(password) = &unlocked.stolen_password else { return lanes };
+    format!(
+        "{lanes}\nThe password of {who} looked stolen {}.\nThat mark is gone, and places stand in for the code again. \
+         Has the password been changed?",
+        harmless(&stolen(password))
+    )
 }
 
 /// What was opened of an address.
@@ -81,6 +88,7 @@ fn were(lanes: &[LaneReport]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinlock_control::StolenPassword;
 
     fn lane_lock(account: Option<&str>) -> LaneLock {
         LaneLock {
@@ -123,7 +131,18 @@ Prefixes:
     fn where_nothing_is_closed_or_was_opened_it_says_so() {
         let none = Locks { lanes: vec![], lanes_closed: 0, prefixes: vec![], prefixes_closed: 0 };
         assert_eq!(list(&none), "Nothing is closed.");
-        let none = Unlocked { account: "alice".into(), id: "main:6f1d".into(), lanes: vec![] };
+        let mut none = Unlocked {
+            account: "alice".into(),
+            id: "main:6f1d".into(),
+            lanes: vec![],
+            stolen_password: None,
+        };
         assert!(unlocked(&none).starts_with("There was nothing to open for alice"));
+        assert!(!unlocked(&none).contains("stolen"));
+        none.stolen_password =
+            Some(StolenPassword { tries: 3, since: 0, last: 60, last_from: "203.0.113.9".into() });
+        assert!(unlocked(&none).contains(
+            "The password of alice looked stolen since 1970-01-01 00:00 UTC: right 3 times with a wrong code, last"
+        ));
     }
 }

@@ -4,7 +4,7 @@ use crate::terminal::harmless;
 use std::fmt::Write;
 use twinlock_control::{
     AuthenticatorReport, AuthenticatorState, DisabledReport, LaneReport, Locked, ServerStatus, Status,
-    UserReport,
+    StolenPassword, UserReport,
 };
 
 /// Width of the left column.
@@ -106,6 +106,9 @@ pub(crate) fn user(user: &UserReport) -> String {
     let lanes: Vec<_> = user.lanes.iter().map(lane).collect();
     sheet.list("failures", &lanes, "none");
     sheet.list("known from", &user.known_from, "nowhere yet");
+    if let Some(password) = &user.stolen_password {
+        sheet.line("password", &format!("looks stolen {}; {STOLEN_UNTIL}", stolen(password)));
+    }
     sheet.finish()
 }
 
@@ -124,6 +127,20 @@ pub(crate) fn locked(locked: &Locked) -> String {
         (None, true) => format!("{who} is let in again, as the rules say."),
         (None, false) => format!("{who} was not disabled."),
     }
+}
+
+/// What follows from it.
+const STOLEN_UNTIL: &str = "no place stands in for the code until the next login with password and code";
+
+/// Since when a password looks stolen, and why.
+pub(crate) fn stolen(password: &StolenPassword) -> String {
+    format!(
+        "since {}: right {} times with a wrong code, last {} from {}",
+        date(password.since),
+        password.tries,
+        date(password.last),
+        password.last_from
+    )
 }
 
 fn authenticator(authenticator: &AuthenticatorReport) -> String {
@@ -243,6 +260,12 @@ mod tests {
             }),
             lanes: vec![LaneReport { lane: "unfamiliar".into(), failures: 4, closed_for_s: 60 }],
             known_from: vec!["192.0.2.7/32".into(), "2001:db8::/64".into()],
+            stolen_password: Some(StolenPassword {
+                tries: 4,
+                since: 0,
+                last: 60,
+                last_from: "203.0.113.9".into(),
+            }),
         };
         let expected = "\
 account         alice\\u{1b}[2J
@@ -254,7 +277,8 @@ authenticators  phone  active  6 digits, SHA1, 30 s  made 1970-01-01 00:00 UTC  
 recovery codes  9 left
 failures        unfamiliar  4 failures  closed for 1 min
 known from      192.0.2.7/32
-                2001:db8::/64";
+                2001:db8::/64
+password        looks stolen since 1970-01-01 00:00 UTC: right 4 times with a wrong code, last 1970-01-01 00:01 UTC from 203.0.113.9; no place stands in for the code until the next login with password and code";
         assert_eq!(user(&report), expected);
     }
 }

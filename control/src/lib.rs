@@ -445,6 +445,23 @@ pub struct UserReport {
     pub lanes: Vec<LaneReport>,
     /// Prefixes from which it has met its rule.
     pub known_from: Vec<String>,
+    /// That its password looks stolen, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen_password: Option<StolenPassword>,
+}
+
+/// That somebody who knows an account's password was found trying to log in without a code: no place stands in for the
+/// code until the next login with password and code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StolenPassword {
+    /// Times it was right and the code wrong, from places the account does not know; those that were recognised.
+    pub tries: u32,
+    /// When it was marked, seconds since 1970.
+    pub since: u64,
+    /// The last of those times, seconds since 1970.
+    pub last: u64,
+    /// Where that came from.
+    pub last_from: String,
 }
 
 /// One lane of an account.
@@ -517,6 +534,9 @@ pub struct Unlocked {
     pub id: String,
     /// The lanes that were closed or had failures, as they were.
     pub lanes: Vec<LaneReport>,
+    /// That its password looked stolen, if it did: it does no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen_password: Option<StolenPassword>,
 }
 
 /// What was opened of an address.

@@ -1,8 +1,10 @@
 //! One login, in a straight line, top to bottom. Nothing else decides.
 //!
 //! It runs to its end in a task of its own that nobody cancels: hang-ups and deadlines are values its steps return. On
-//! every path, an abandoned one included, it settles, records, and answers, in this order.
+//! every path, an abandoned one included, it settles, records, and answers, in this order. What comes after the answer
+//! decides nothing about it.
 
+mod diagnose;
 mod recovery;
 mod steps;
 #[cfg(test)]
@@ -19,6 +21,7 @@ use crate::grant::Grant;
 use crate::house::House;
 use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
+use diagnose::{Doubt, diagnose, news_for_owner, unless_stolen};
 use std::time::Duration;
 use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, watch_for_sprays};
 
@@ -38,30 +41,48 @@ struct Judged {
     account: Option<Account>,
     learn: Option<Prefix>,
     authtok: Option<AuthTok>,
+    doubt: Option<Doubt>,
+}
+
+/// An attempt that was settled.
+struct Ended {
+    decision: Decision,
+    authtok: Option<AuthTok>,
+    /// What the owner is to hear with a grant.
+    news: Option<String>,
+    /// What is left to be told apart once it is answered.
+    doubt: Option<Doubt>,
 }
 
 /// Runs one login from its opening to its verdict.
 pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: Dialogue) {
     let started = Instant::now();
     let mut record = Record::new(id, "auth", &caller.user);
-    let (decision, authtok) = match judge(house, id, caller, &mut dialogue, &mut record).await {
+    let ended = match judge(house, id, caller, &mut dialogue, &mut record).await {
         Ok(judged) => {
             let used = recovery::Used::of(&judged);
-            let settled = settle(house, &dialogue, judged).await;
-            recovery::tell(house, &mut dialogue, used, &settled.0).await;
-            settled
+            let ended = settle(house, &dialogue, judged).await;
+            recovery::tell(house, &mut dialogue, used, &ended.decision).await;
+            ended
         }
-        Err(decision) => (decision, None),
+        Err(decision) => Ended { decision, authtok: None, news: None, doubt: None },
     };
-    let (verdict, reason) = match decision {
+    let (verdict, reason) = match ended.decision {
         // Without random numbers there is no ticket, and the account phase judges anew.
         Decision::Grant(_) => {
-            (Verdict::Grant { ticket: house.tickets.issue(caller.bearer()).ok(), authtok }, Reason::RuleMet)
+            if let Some(news) = ended.news {
+                dialogue.tell(&news).await;
+            }
+            let ticket = house.tickets.issue(caller.bearer()).ok();
+            (Verdict::Grant { ticket, authtok: ended.authtok }, Reason::RuleMet)
         }
         Decision::Deny(reason) => (Verdict::Deny, reason),
         Decision::Unavailable(reason) => (Verdict::Unavailable, reason),
     };
     conclude(house, dialogue, &record, verdict, reason, started).await;
+    if let Some(doubt) = ended.doubt {
+        diagnose(house, id, caller, doubt).await;
+    }
 }
 
 /// From the place to the grant. `Err` is a decision that was reached before anything was charged.
@@ -100,6 +121,7 @@ async fn judge(
 
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, caller.accepted, subject);
+    let plan = unless_stolen(house, &account, plan, record).await?;
     record.planned(&plan);
     let factors = allowed_factors(&plan)?;
     let typed = Typed::sorted(answers, factors);
@@ -107,6 +129,7 @@ async fn judge(
     let charge =
         house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
     let code = code_of(&charge, factors, record);
+    let in_field = typed.password.may_hold_code();
     let (password_typed, authtok) = typed.password.split(code.length);
     let (proved, bind) = match code.denial.filter(|_| factors.code) {
         Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
@@ -122,16 +145,23 @@ async fn judge(
     {
         watch_for_sprays(house, &account.name, &password_typed);
     }
+    // Where a waiver was withdrawn, nobody was asked for the code that is missing.
+    let asked_both = factors.password && record.withdrawn.is_none();
+    let doubt = Doubt::of(&decision, &charge, &account, &password_typed, in_field).filter(|_| asked_both);
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);
-    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok })
+    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok, doubt })
 }
 
 /// One durable transaction; only then may anybody hear of it.
-async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision, Option<AuthTok>) {
+async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
     let decision = match judged.decision {
         Decision::Grant(_) if dialogue.is_abandoned() => Decision::Deny(Reason::Abandoned),
         decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
+    };
+    let news = match &decision {
+        Decision::Grant(_) => news_for_owner(house, &judged.charge, judged.bind).await,
+        Decision::Deny(_) | Decision::Unavailable(_) => None,
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
@@ -154,5 +184,6 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> (Decision
     if house.tarpit.spread_began() {
         house.auditor.warning("spread-attack unfamiliar=\"two codes only\"");
     }
-    (decision, judged.authtok)
+    let doubt = judged.doubt.filter(|_| matches!(decision, Decision::Deny(_)));
+    Ended { decision, authtok: judged.authtok, news, doubt }
 }

@@ -115,6 +115,12 @@ impl AccountLimits {
     pub const fn binds(&self, code_proved: bool) -> u32 {
         self.lockout.saturating_sub(if code_proved { 1 } else { 2 })
     }
+
+    /// The same for a bind that only a signal rests on: it leaves one to those who need not prove a code, too.
+    #[must_use]
+    pub const fn diagnostic_binds(&self) -> u32 {
+        self.lockout.saturating_sub(3)
+    }
 }
 
 /// A lane as it is kept.
@@ -176,7 +182,9 @@ impl Lane {
     pub fn failed(&self, limits: &LaneLimits, now: LaneTime, jitter: Jitter) -> Self {
         let failures = self.counted(limits, now).saturating_add(1).min(limits.ceiling);
         let wait = jitter.lengthen(limits.wait(failures));
-        Self { failures, settled_at: now, not_before: self.not_before.max(now.after(wait)) }
+        // A free failure closes nothing: not for an attempt either that looked at the clock a moment before it.
+        let until = if wait.is_zero() { self.not_before } else { now.after(wait) };
+        Self { failures, settled_at: now, not_before: self.not_before.max(until) }
     }
 }
 
@@ -289,6 +297,20 @@ mod tests {
             }
         }
         assert!((2195..=2202).contains(&guesses), "{guesses}");
+    }
+
+    /// Promise 3: of parallel attempts, one may be judged after another's failure and have looked at the clock before it.
+    #[test]
+    fn a_free_failure_closes_nothing_not_even_for_who_looked_at_the_clock_before_it() {
+        let limits = limits();
+        let now = LaneTime(1000);
+        let lane = Lane::default().failed(&limits, now, Jitter(255)).failed(&limits, now, Jitter(255));
+        assert_eq!(lane.opening(&limits, LaneTime(999)), Opening::Open { slots: 1 });
+        let closed = lane.failed(&limits, now, CALM);
+        let until = now.after(Duration::from_secs(30));
+        assert_eq!(closed.opening(&limits, LaneTime(999)), Opening::Closed { until });
+        let forgotten = Lane { failures: 0, ..closed }.failed(&limits, now, CALM);
+        assert_eq!(forgotten.not_before, until, "and opens nothing");
     }
 
     #[test]

@@ -54,6 +54,25 @@ impl Plan {
         }
     }
 
+    /// The location that stands in for the code, where one does.
+    #[must_use]
+    pub const fn waiver(&self) -> Option<&LocationName> {
+        match self {
+            Self::Require { waiver, .. } => waiver.as_ref(),
+            Self::Deny { .. } | Self::Unavailable { .. } => None,
+        }
+    }
+
+    /// The same with the code asked where a place would have stood in for it. One without a waiver stays as it is.
+    pub fn without_waiver(self) -> Self {
+        match self {
+            Self::Require { rule, factors, waiver: Some(_) } => {
+                Self::Require { rule, factors: Factors { code: true, ..factors }, waiver: None }
+            }
+            other @ (Self::Require { .. } | Self::Deny { .. } | Self::Unavailable { .. }) => other,
+        }
+    }
+
     /// What must be proved; nothing where nothing would help.
     #[must_use]
     pub const fn factors(&self) -> Factors {

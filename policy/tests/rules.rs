@@ -127,6 +127,27 @@ fn decided(policy: &Policy, at: &Place, accepted: Accepted, name: &str, groups: 
     }
 }
 
+/// Promise 12: a withdrawn waiver adds the code, and touches no rule that has none.
+#[test]
+fn without_its_waiver_a_rule_asks_the_code_and_one_that_has_none_stays_as_it_is() {
+    let policy = Policy::new(&site());
+    let name = Username::from_pam(b"alice").unwrap();
+    let staff = [GroupName::new("staff")];
+    let plan = |source: &str, service: &str| {
+        let subject = Subject::Account { names: std::slice::from_ref(&name), groups: Some(&staff) };
+        policy.plan(&place(&policy, source, service), Accepted::default(), subject)
+    };
+    let desk = plan("192.0.2.7", "xrdp-sesman");
+    assert_eq!(desk.waiver().map(ToString::to_string).as_deref(), Some("office"));
+    let both = Factors { password: true, code: true };
+    let rule = RuleName::new("desks");
+    assert_eq!(desk.without_waiver(), Plan::Require { rule, factors: both, waiver: None });
+    for (source, service) in [("local", "sudo"), ("203.0.113.7", "sshd")] {
+        let plan = plan(source, service);
+        assert_eq!((plan.waiver(), plan.clone().without_waiver()), (None, plan.clone()), "{service}");
+    }
+}
+
 #[test]
 fn the_first_rule_that_is_not_false_decides() {
     let policy = Policy::new(&site());

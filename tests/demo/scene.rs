@@ -75,9 +75,15 @@ impl Scene {
         }
     }
 
-    /// One login through the real libpam.
+    /// One login through the real libpam. What it shows besides its questions is printed.
     pub(crate) fn login(&self, from: &str, password: &str, code: &str) -> Code {
-        self.site.stack("sshd").login(&self.user).from(from).typing(password, code).authenticate(0)
+        let stack = self.site.stack("sshd");
+        let mut handle = stack.login(&self.user).from(from).typing(password, code);
+        let told = handle.authenticate(0);
+        for line in handle.transcript().iter().filter(|line| !line.style.is_question()) {
+            println!("{}", line.text);
+        }
+        told
     }
 
     /// The records that have arrived since the last call, without the syslog header.

@@ -102,7 +102,13 @@ fn guess(scene: &Scene) -> usize {
         "The records say which were compared before the strangers' lane closed. {} still gets in from an",
         scene.user
     );
-    println!("address that was used before (1, if you did that first), and from the office (2).");
+    println!(
+        "address that was used before (1, if you did that first), and from the office (2). The password looks"
+    );
+    println!(
+        "stolen now: until the next login with both, the office takes it with the code behind it, and the"
+    );
+    println!("owner is told about the stranger then.");
     5
 }
 

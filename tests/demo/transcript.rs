@@ -40,7 +40,7 @@ pub(crate) fn play(mut scene: Scene) {
     login(&mut scene, "The same code again: refused as a replay", HOME, (&password, &first), Code::AUTH_ERR);
     login(
         &mut scene,
-        "A wrong code: the directory never hears of it",
+        "A wrong code: only afterwards is the directory asked, once, whether the password was right",
         HOME,
         (&password, &wrong),
         Code::AUTH_ERR,
@@ -78,7 +78,13 @@ pub(crate) fn play(mut scene: Scene) {
         Code::AUTH_ERR,
     );
     let third = scene.phone.code();
-    login(&mut scene, "The owner, at home, does not notice", HOME, (&password, &third), Code::SUCCESS);
+    login(
+        &mut scene,
+        "The owner, at home, gets in as ever, and is told about the stranger",
+        HOME,
+        (&password, &third),
+        Code::SUCCESS,
+    );
 
     println!("\n# What the administrator sees\n$ twinlock user show {user}");
     assert!(scene.twinlock(&["user", "show", &user], ""));

@@ -40,7 +40,11 @@ fn the_owner_at_a_new_place_enters_a_closed_lane_with_two_consecutive_codes_once
     let records = site.attempts(7);
     let reasons: Vec<_> = records[3..].iter().map(|record| field(record, "reason")).collect();
     assert_eq!(reasons, ["lane-closed", "lane-closed", "rule-met", "no-way-in"]);
-    assert_eq!(slapd.binds(&format!("uid=alice,{PEOPLE}")), 1);
+    assert_eq!(
+        slapd.binds(&format!("uid=alice,{PEOPLE}")),
+        2,
+        "hers, and one diagnosis of three wrong codes"
+    );
 }
 
 /// Promise 5: three tries an hour from one address.

@@ -126,6 +126,19 @@ impl Host {
         self.session(&output)
     }
 
+    /// The same at a terminal, where the shell is told to exit.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_at_terminal(&self, user: &str, password: &str, code: &str) -> Session {
+        self.prepare(password, code);
+        let mut command = self.ssh_command("127.0.0.1", user, "keyboard-interactive");
+        let typed = self.folder.join("typed");
+        fs::write(&typed, "exit\n").unwrap();
+        self.session(&command.arg("-tt").stdin(fs::File::open(typed).unwrap()).output().unwrap())
+    }
+
     /// The same from one of [`AROUND`].
     ///
     /// # Panics

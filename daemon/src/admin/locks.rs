@@ -1,6 +1,6 @@
 //! What the tarpit keeps closed: seeing it, and undoing it. Whatever is opened by hand is recorded.
 
-use super::{by, find, lane_report, of_store, seconds_until, wrong};
+use super::{by, find, lane_report, of_store, seconds_until, stolen_password, wrong};
 use crate::audit::event_line;
 use crate::clock::Now;
 use crate::house::House;
@@ -68,6 +68,7 @@ fn wrong_logins(number: u32) -> String {
 pub(super) async fn unlock(house: &House, peer: &UCred, user: &str) -> Result<Reply, Reply> {
     let account = find(house, user).await?;
     let now = house.clock.now();
+    let stolen_password = stolen_password(house, &account).await?;
     let unlocked = house.tarpit.unlock(&account.id).await.map_err(|error| of_store(&error))?;
     let limits = house.tarpit.limits();
     let lanes: Vec<_> = unlocked.iter().map(|(key, lane)| lane_report(key, lane, limits, now.lane)).collect();
@@ -76,11 +77,17 @@ pub(super) async fn unlock(house: &House, peer: &UCred, user: &str) -> Result<Re
         ("user", account.name.to_string()),
         ("account", account.id.to_string()),
         ("lanes", names(&lanes)),
+        ("looked_stolen", if stolen_password.is_some() { "yes" } else { "no" }.to_owned()),
     ];
     house
         .auditor
         .event(&event_line("unlocked", &fields.each_ref().map(|(key, value)| (*key, value.as_str()))));
-    Ok(Reply::Unlocked(Unlocked { account: account.name.to_string(), id: account.id.to_string(), lanes }))
+    Ok(Reply::Unlocked(Unlocked {
+        account: account.name.to_string(),
+        id: account.id.to_string(),
+        lanes,
+        stolen_password,
+    }))
 }
 
 /// Opens the prefix lanes that an address stands in, or one that is named by its prefix.

@@ -21,7 +21,7 @@ use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use twinlock_control::{ErrorKind, LaneReport, MAX_LINE, Reply, Request, Status, UserReport};
+use twinlock_control::{ErrorKind, LaneReport, MAX_LINE, Reply, Request, Status, StolenPassword, UserReport};
 use twinlock_policy::LaneKey;
 use twinlock_policy::lane::{Lane, LaneLimits, LaneTime};
 use twinlock_policy::{Username, check};
@@ -157,6 +157,7 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
     let disabled = house.store.disabled(&account.id, now).await.map_err(|error| of_store(&error))?;
     let lanes = house.store.lanes(&account.id, *limits, now).await.map_err(|error| of_store(&error))?;
     let known = house.store.known_from(&account.id, now).await.map_err(|error| of_store(&error))?;
+    let stolen_password = stolen_password(house, &account).await?;
     let refused = why_refused(house, &account);
     let directory = account.id.as_str().split(':').next().unwrap_or_default().to_owned();
     Ok(Reply::User(UserReport {
@@ -170,6 +171,17 @@ async fn user_show(house: &House, user: &str) -> Result<Reply, Reply> {
         disabled,
         lanes: lanes.iter().map(|(key, lane)| lane_report(key, lane, limits, now.lane)).collect(),
         known_from: known.iter().map(ToString::to_string).collect(),
+        stolen_password,
+    }))
+}
+
+async fn stolen_password(house: &House, account: &Account) -> Result<Option<StolenPassword>, Reply> {
+    let stolen = house.store.stolen(&account.id).await.map_err(|error| of_store(&error))?;
+    Ok(stolen.map(|stolen| StolenPassword {
+        tries: stolen.tries,
+        since: stolen.since.0,
+        last: stolen.last.0,
+        last_from: stolen.last_from,
     }))
 }
 

@@ -84,6 +84,8 @@ pub struct Record {
     pub code: Proved,
     /// The location that stood in for the code.
     pub waiver: Option<String>,
+    /// The location that would have stood in for the code, did the account's password not look stolen.
+    pub withdrawn: Option<String>,
     /// The account lane.
     pub lane: Option<String>,
     /// Why the tarpit would have refused it, while it only observes.
@@ -111,6 +113,7 @@ impl Record {
             password: Proved::No,
             code: Proved::No,
             waiver: None,
+            withdrawn: None,
             lane: None,
             observed: None,
             caller: String::new(),
@@ -163,6 +166,9 @@ impl Record {
         say("password", self.password.word(), 8);
         say("code", self.code.word(), 8);
         say("waiver", self.waiver.as_deref().unwrap_or("-"), 43);
+        if let Some(withdrawn) = &self.withdrawn {
+            say("withdrawn", withdrawn, 43);
+        }
         say("lane", self.lane.as_deref().unwrap_or("-"), 67);
         if let Some(observed) = self.observed {
             say("observed", observed.word(), 16);
@@ -205,6 +211,7 @@ mod tests {
         record.place.clone_from(&nasty);
         record.rule = Some(nasty.clone());
         record.waiver = Some(nasty.clone());
+        record.withdrawn = Some(nasty.clone());
         record.lane = Some(nasty.clone());
         record.observed = Some(Reason::PrefixClosed);
         record.caller.clone_from(&nasty);

@@ -76,6 +76,11 @@ impl Auditor {
         self.enqueue(Entry { severity: Severity::LOG_WARNING, line: text.to_owned() });
     }
 
+    /// Something the administrator should act on.
+    pub fn alert(&self, text: &str) {
+        self.enqueue(Entry { severity: Severity::LOG_ALERT, line: text.to_owned() });
+    }
+
     /// Records that could not be kept.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -21,6 +21,7 @@ mod transport;
 
 pub use error::{DirectoryError, SetupError};
 pub use list::{Page, Walk};
+pub(crate) use prove::bindable;
 pub use prove::{PasswordOutcome, PasswordProof};
 
 use crate::attempt::{AttemptId, Deadline};

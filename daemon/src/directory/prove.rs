@@ -167,8 +167,8 @@ async fn bind_on(
     }
 }
 
-/// The password as a bind can carry it.
-fn bindable(password: &Secret) -> Option<&str> {
+/// The password as a bind can carry it; none where it cannot be one.
+pub(crate) fn bindable(password: &Secret) -> Option<&str> {
     let bytes = password.expose();
     if bytes.is_empty() || bytes.len() > LONGEST_PASSWORD || bytes.contains(&0) {
         return None;

@@ -104,7 +104,15 @@ pub(super) async fn nobody(
         Ok(()) => Decision::Deny(reason),
         Err(_) => Decision::Unavailable(Reason::DirectoryUnavailable),
     };
-    Ok(Judged { decision, charge, bind: Bind::NotSent, account: None, learn: None, authtok: None })
+    Ok(Judged {
+        decision,
+        charge,
+        bind: Bind::NotSent,
+        account: None,
+        learn: None,
+        authtok: None,
+        doubt: None,
+    })
 }
 
 /// One password tried over many names is said once.
@@ -158,6 +166,10 @@ impl Typed {
         };
         let (typed, code) = match answers {
             Answers::Field(typed) => (typed.clone(), CodeTry::Field(typed)),
+            // A waiver was withdrawn: where no code is asked, it stands behind the password.
+            Answers::Separate { password: Some(password), code: None } if factors.code => {
+                (password.clone(), CodeTry::Field(password))
+            }
             Answers::Separate { password, code } if factors.code => {
                 (password.unwrap_or_default(), CodeTry::Code(code.unwrap_or_default()))
             }
@@ -174,6 +186,11 @@ impl Typed {
 }
 
 impl TypedPassword {
+    /// Whether a code may stand behind it.
+    pub(super) const fn may_hold_code(&self) -> bool {
+        self.may_hold_code
+    }
+
     /// The password without the `code_length` bytes behind it, and where it lies among the answers.
     pub(super) fn split(self, code_length: usize) -> (Secret, Option<AuthTok>) {
         let end = self.typed.len().saturating_sub(if self.may_hold_code { code_length } else { 0 });

@@ -102,6 +102,7 @@ async fn granted(house: &House) -> Judged {
         account: Some(alice()),
         learn: place.earnable_prefix(),
         authtok: None,
+        doubt: None,
     }
 }
 
@@ -110,7 +111,7 @@ async fn a_grant_that_is_settled_stands() {
     let folder = Folder::new();
     let house = folder.house();
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    let (decision, _) = settle(&house, &Dialogue::new(ours), granted(&house).await).await;
+    let Ended { decision, .. } = settle(&house, &Dialogue::new(ours), granted(&house).await).await;
     assert!(matches!(decision, Decision::Grant(_)), "{decision:?}");
 }
 
@@ -121,7 +122,7 @@ async fn a_grant_that_cannot_be_written_down_is_none() {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let judged = granted(&house).await;
     house.store.clone().close().await;
-    let (decision, _) = settle(&house, &Dialogue::new(ours), judged).await;
+    let Ended { decision, .. } = settle(&house, &Dialogue::new(ours), judged).await;
     assert!(matches!(decision, Decision::Unavailable(Reason::StoreUnavailable)), "{decision:?}");
 }
 
@@ -134,6 +135,6 @@ async fn a_grant_whose_slot_was_settled_by_somebody_else_is_none() {
     house.store.clone().close().await;
     // Opening the store settles, as failures, what an earlier run left open.
     let later = folder.house();
-    let (decision, _) = settle(&later, &Dialogue::new(ours), judged).await;
+    let Ended { decision, .. } = settle(&later, &Dialogue::new(ours), judged).await;
     assert!(matches!(decision, Decision::Deny(Reason::ReplayedCode)), "{decision:?}");
 }

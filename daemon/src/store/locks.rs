@@ -2,7 +2,7 @@
 //! user unlock` do. Names are labels here, taken from wherever the account was last written down.
 
 use super::writer::Room;
-use super::{StoreError, account as budgets, lanes, sql_int, uint};
+use super::{StoreError, account as budgets, lanes, sql_int, stolen, uint};
 use crate::clock::Now;
 use rusqlite::{Row, params};
 use twinlock_policy::lane::{Lane, LaneLimits, LaneTime};
@@ -50,8 +50,8 @@ pub(super) fn closed(room: &Room, now: LaneTime, most: u32) -> Result<Vec<Closed
 }
 
 /// Opens every lane of an account and forgets its failures. Returns those that were closed or had failures that still
-/// counted. Its code budget and its count of failures without a success begin anew. Slots that are taken at the moment
-/// stay taken, and so do the binds that the directory may have counted.
+/// counted. Its code budget and its count of failures without a success begin anew, and its password looks stolen no
+/// more. Slots that are taken at the moment stay taken, and so do the binds that the directory may have counted.
 pub(super) fn unlock(
     room: &mut Room,
     account: &AccountId,
@@ -63,5 +63,6 @@ pub(super) fn unlock(
     room.db.prepare_cached("DELETE FROM lane WHERE account = ?1")?.execute([account.as_str()])?;
     room.db.prepare_cached("DELETE FROM wrong_code WHERE account = ?1")?.execute([account.as_str()])?;
     budgets::forgive(room, account)?;
+    stolen::end(room, account)?;
     Ok(cleared)
 }

@@ -17,6 +17,7 @@ mod recovery;
 mod resume;
 mod schema;
 mod settle;
+mod stolen;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -33,7 +34,9 @@ pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
 pub use recovery::RecoverySet;
 pub use settle::{Settled, Settlement};
+pub use stolen::{StolenPassword, Suspicion};
 
+use crate::attempt::AttemptId;
 use crate::clock::{Boot, Now, WallTime};
 use crate::totp::{Label, Parameters};
 use rusqlite::params;
@@ -146,6 +149,61 @@ impl Store {
             .await?;
         charge.done();
         Ok(settled)
+    }
+
+    /// Takes the account's one diagnostic bind before it is sent, at `latest` by then. `false`: it has had it since its
+    /// last success, or the bind budget has no room beside what is kept for a right code.
+    ///
+    /// # Errors
+    /// Nothing was taken, and nothing may be sent.
+    pub async fn reserve_diagnosis(
+        &self,
+        attempt: AttemptId,
+        account: &AccountId,
+        limits: AccountLimits,
+        now: Now,
+        latest: LaneTime,
+    ) -> Result<bool, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| stolen::reserve(room, attempt, &account, &limits, now, latest)).await
+    }
+
+    /// Notes what became of a diagnostic bind.
+    ///
+    /// # Errors
+    /// It counts as sent and not answered.
+    pub async fn settle_diagnosis(
+        &self,
+        attempt: AttemptId,
+        account: &AccountId,
+        bind: Bind,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| stolen::settle(room, attempt, &account, bind, now)).await
+    }
+
+    /// Counts a right password behind a wrong code, `from` a place that the account does not know.
+    ///
+    /// # Errors
+    /// It was not counted.
+    pub async fn suspect(
+        &self,
+        account: &AccountId,
+        from: String,
+        now: Now,
+    ) -> Result<Suspicion, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| stolen::suspect(room, &account, &from, now)).await
+    }
+
+    /// The mark, if the account's password looks stolen.
+    ///
+    /// # Errors
+    /// The store cannot be read: no waiver may be relied on.
+    pub async fn stolen(&self, account: &AccountId) -> Result<Option<StolenPassword>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| stolen::of(room, &account)).await
     }
 
     /// Makes an authenticator. A pending one takes the place of an older pending one of the account.

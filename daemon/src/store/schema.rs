@@ -3,7 +3,7 @@
 
 /// Step n brings a file from schema n to n + 1.
 pub(super) const MIGRATIONS: &[&str] =
-    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES];
+    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES, STOLEN_PASSWORDS];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -138,3 +138,22 @@ CREATE TABLE disabled (
 
 /// A pending authenticator that takes the place of another when it is confirmed.
 const REPLACES: &str = "ALTER TABLE authenticator ADD COLUMN replaces INTEGER;";
+/// Right passwords behind wrong codes: who has had a diagnostic bind since the last success, the last few of them, and
+/// the accounts whose password looks stolen.
+const STOLEN_PASSWORDS: &str = r"
+CREATE TABLE diagnosed (
+    account TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TABLE right_password (
+    account TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX right_password_account ON right_password (account);
+CREATE TABLE stolen_password (
+    account TEXT PRIMARY KEY,
+    tries INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    last_from TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

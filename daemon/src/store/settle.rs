@@ -4,7 +4,7 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, disabled, known, recovery, sql_int};
+use super::{StoreError, disabled, known, recovery, sql_int, stolen};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{CodeProof, Shown};
@@ -111,6 +111,7 @@ pub(super) fn settle(
     if !spend(room, charge, now)? {
         return Ok(Settled::Conflict);
     }
+    stolen::succeeded(room, charge.account(), bind == Bind::Right && charge.proof().is_some())?;
     if let Some(prefix) = learn {
         known::learn(room, charge.account(), charge.name(), prefix, now.wall)?;
     }

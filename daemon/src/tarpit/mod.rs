@@ -8,6 +8,7 @@ mod known;
 mod prefix;
 mod repeats;
 mod spray;
+mod stolen;
 #[cfg(test)]
 mod tests;
 mod way_in;
@@ -29,6 +30,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use stolen::Diagnoses;
+pub use stolen::{DIAGNOSING, Diagnosis};
 use tokio::sync::Notify;
 use twinlock_config::{Day, TarpitSettings};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits};
@@ -138,6 +141,7 @@ pub struct Tarpit {
     repeats: Repeats,
     spread: Mutex<Spread>,
     sprays: Sprays,
+    diagnoses: Diagnoses,
     spread_began: AtomicBool,
     window_steps: u8,
     observe_until: Option<Day>,
@@ -172,6 +176,7 @@ impl Tarpit {
             ways: Ways::new(way_in::CAPACITY),
             repeats: Repeats::new()?,
             sprays: Sprays::new(&settings.spread_limit)?,
+            diagnoses: Diagnoses::new()?,
             spread: Mutex::new(Spread::new(&settings.spread_limit)),
             spread_began: AtomicBool::new(false),
             window_steps,

@@ -1,23 +1,12 @@
 //! The same wrong password again: a client that retries by itself, a person who does not believe it. It is answered from
 //! memory for ten minutes, without a second bind and without a second failure. Only a keyed hash is kept.
 
-use super::keyed::{Keyed, Mark};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::Instant;
+use super::keyed::Lately;
 use twinlock_policy::{AccountId, Prefix, Source};
 use twinlock_protocol::Secret;
 
-const REMEMBERED: Duration = Duration::from_secs(600);
-/// Passwords remembered at once; a full table remembers no more until some are forgotten.
-const CAPACITY: usize = 16_384;
-
 /// Wrong passwords of the last ten minutes.
-pub(super) struct Repeats {
-    keyed: Keyed,
-    seen: Mutex<HashMap<Mark, Instant>>,
-}
+pub(super) struct Repeats(Lately);
 
 impl Repeats {
     /// With a key of its own that leaves with the process.
@@ -25,37 +14,27 @@ impl Repeats {
     /// # Errors
     /// The operating system has no random numbers to give.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self { keyed: Keyed::random()?, seen: Mutex::default() })
+        Lately::new().map(Self)
     }
 
     /// Whether this password was found wrong for the account, from the same prefix, lately.
     pub(super) fn knows(&self, account: &AccountId, source: &Source, password: &Secret) -> bool {
-        let Some(mark) = self.mark(account, source, password) else { return false };
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&mark).is_some_and(|at| at.elapsed() < REMEMBERED)
+        self.0.knows(&[account.as_str().as_bytes(), from(source).as_bytes(), password.expose()])
     }
 
     /// The directory has just said that it is wrong.
     pub(super) fn remember(&self, account: &AccountId, source: &Source, password: &Secret) {
-        let Some(mark) = self.mark(account, source, password) else { return };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= CAPACITY {
-            seen.retain(|_, at| at.elapsed() < REMEMBERED);
-        }
-        if seen.len() < CAPACITY {
-            seen.insert(mark, Instant::now());
-        }
+        self.0.remember(&[account.as_str().as_bytes(), from(source).as_bytes(), password.expose()]);
     }
+}
 
-    fn mark(&self, account: &AccountId, source: &Source, password: &Secret) -> Option<Mark> {
-        let from =
-            source.address().map_or_else(|| source.to_string(), |address| Prefix::of(address).to_string());
-        self.keyed.mark(&[account.as_str().as_bytes(), from.as_bytes(), password.expose()])
-    }
+fn from(source: &Source) -> String {
+    source.address().map_or_else(|| source.to_string(), |address| Prefix::of(address).to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keyed::{CAPACITY, REMEMBERED};
     use super::*;
 
     fn source(address: &str) -> Source {
@@ -87,6 +66,6 @@ mod tests {
                 &Secret::new(n.to_be_bytes().to_vec()),
             );
         }
-        assert_eq!(repeats.seen.lock().unwrap().len(), CAPACITY);
+        assert_eq!(repeats.0.len(), CAPACITY);
     }
 }

@@ -171,3 +171,23 @@ async fn behind_a_closed_prefix_a_named_network_and_a_known_pair_keep_their_own_
     assert_eq!(known.of_account().unwrap().0.to_string(), format!("from {AWAY}/32"));
     assert!(bench.charge(desk, false).await.is_ok());
 }
+
+/// Promise 4: logins need the directory more than a signal does.
+#[tokio::test]
+async fn diagnostic_binds_are_few_at_once_and_one_an_account_until_its_next_success() {
+    let bench = bench();
+    let take = async |name: &str| {
+        let attempt = AttemptId::random().unwrap();
+        bench.tarpit.take_diagnosis(attempt, &AccountId::new(name)).await.unwrap()
+    };
+    let (one, _two) = (take("one").await.unwrap(), take("two").await.unwrap());
+    assert!(take("three").await.is_none(), "two are under way");
+    let right = Secret::copy_of(b"right");
+    let account = AccountId::new("one");
+    assert!(!bench.tarpit.was_right(&account, &right));
+    bench.tarpit.settle_diagnosis(one, &account, &right, Bind::Right).await.unwrap();
+    assert!(bench.tarpit.was_right(&account, &right));
+    assert!(!bench.tarpit.was_right(&account, &Secret::copy_of(b"wrong")));
+    assert!(take("one").await.is_none(), "it has had it");
+    assert!(take("three").await.is_some(), "nothing was used up by waiting");
+}

@@ -9,6 +9,7 @@ mod faults;
 mod lanes;
 mod locks;
 mod recovery;
+mod stolen;
 
 use super::*;
 use crate::attempt::AttemptId;

@@ -29,6 +29,7 @@ struct Month {
     bench: Bench,
     lockout: twinlock_config::Lockout,
     compared: u64,
+    diagnoses: u64,
     failed_binds: VecDeque<Duration>,
     most_failed_binds: usize,
     passed: Duration,
@@ -44,7 +45,15 @@ impl Month {
         let now = bench.clock.now();
         bench.tarpit.store.enroll(&alice().id, &alice().name, phone, now).await.unwrap();
         let (lockout, failed_binds) = (twinlock_config::Lockout::default(), VecDeque::new());
-        Self { bench, lockout, compared: 0, failed_binds, most_failed_binds: 0, passed: Duration::ZERO }
+        Self {
+            bench,
+            lockout,
+            compared: 0,
+            diagnoses: 0,
+            failed_binds,
+            most_failed_binds: 0,
+            passed: Duration::ZERO,
+        }
     }
 
     fn advance(&mut self, by: Duration) {
@@ -85,14 +94,32 @@ impl Month {
             (Shown::Code { .. } | Shown::TwoCodes, _) => (Settlement::Failed, Bind::NotSent),
         };
         self.compared += u64::from(stranger && settlement == Settlement::Failed);
+        self.count_bind(bind);
+        let settled = self.bench.tarpit.settle(charge, settlement, bind, Some(&alice())).await.unwrap();
+        if bind == Bind::NotSent && settlement == Settlement::Failed {
+            self.diagnose().await;
+        }
+        settled == Settled::Done && settlement != Settlement::Failed
+    }
+
+    /// What follows a wrong code: strangers' passwords are wrong.
+    async fn diagnose(&mut self) {
+        let (tarpit, account) = (&self.bench.tarpit, alice().id);
+        let attempt = AttemptId::random().unwrap();
+        let Some(diagnosis) = tarpit.take_diagnosis(attempt, &account).await.unwrap() else { return };
+        let guess = Secret::copy_of(b"a guess");
+        tarpit.settle_diagnosis(diagnosis, &account, &guess, Bind::Wrong).await.unwrap();
+        self.diagnoses += 1;
+        self.count_bind(Bind::Wrong);
+    }
+
+    fn count_bind(&mut self, bind: Bind) {
         match bind {
             Bind::Wrong => self.count_failed_bind(),
             // As ppolicy and Active Directory do.
             Bind::Right => self.failed_binds.clear(),
             Bind::NotSent | Bind::Unanswered => {}
         }
-        let settled = self.bench.tarpit.settle(charge, settlement, bind, Some(&alice())).await.unwrap();
-        settled == Settled::Done && settlement != Settlement::Failed
     }
 
     fn count_failed_bind(&mut self) {
@@ -152,16 +179,20 @@ async fn in_a_month_of_guessing_from_a_thousand_prefixes_the_owner_gets_in_at_ev
     assert!(month.compared <= month.bound(), "{} of {}", month.compared, month.bound());
     assert!(month.compared > month.bound() / 2, "they hardly guessed: {}", month.compared);
     assert!(month.most_failed_binds < month.lockout.failures as usize, "{}", month.most_failed_binds);
+    assert!((100..=owner + new_places + 30).contains(&month.diagnoses), "one a success: {}", month.diagnoses);
 }
 
-/// Promise 4 where strangers are asked no code, so that every guess of theirs is a bind.
+/// Promise 4 where strangers are asked no code, so that every guess of theirs is a bind, and where they are, so that some
+/// are diagnosed.
 #[tokio::test]
 async fn in_a_month_of_guessed_passwords_the_directory_never_comes_near_its_lock_out() {
     let mut month = Month::begin().await;
     assert!(month.login(HOME, Shown::Code { right: true }).await, "before it begins");
     month.advance(STEP);
     for step in 0..30 * STEPS_A_DAY {
-        month.strangers(step, Shown::Password { right: false }).await;
+        let code = step / 45 % 2 == 1;
+        let shown = if code { Shown::Code { right: false } } else { Shown::Password { right: false } };
+        month.strangers(step, shown).await;
         if step % 60 == 0 {
             assert!(month.login(HOME, Shown::Code { right: true }).await, "with a code, step {step}");
         }
@@ -169,4 +200,5 @@ async fn in_a_month_of_guessed_passwords_the_directory_never_comes_near_its_lock
     }
     assert!(month.compared <= month.bound(), "{} of {}", month.compared, month.bound());
     assert_eq!(month.most_failed_binds, 3, "of {}", month.lockout.failures);
+    assert!(month.diagnoses >= 30, "they hardly tried: {}", month.diagnoses);
 }

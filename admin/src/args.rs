@@ -53,6 +53,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<LocksCommand>,
     },
+    /// Show whether the wall clock is believed; while it is not, no code is taken
+    Clock {
+        #[command(subcommand)]
+        command: Option<ClockCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Say that the wall clock is right as it is; look at it first (date -u)
+    Accept,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@
 mod args;
 mod attempt;
 mod client;
+mod clock;
 mod configuration;
 mod enroll;
 mod import;
@@ -17,7 +18,7 @@ mod qr;
 mod report;
 mod terminal;
 
-use args::{Args, Command, ConfigCommand, LocksCommand, UserCommand};
+use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, UserCommand};
 use clap::Parser;
 use client::Client;
 use outcome::{Answer, Failure};
@@ -50,6 +51,8 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
         }
+        Command::Clock { command: None } => show(args, &Request::ClockShow {}),
+        Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
     }
 }
 
@@ -66,12 +69,15 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Locks(locks), Request::Locks {}) => locks::list(locks),
         (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
         (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
+        (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
+        (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
         (
             Reply::Status(_)
             | Reply::User(_)
             | Reply::Locks(_)
             | Reply::Unlocked(_)
             | Reply::Cleared(_)
+            | Reply::Clock(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)

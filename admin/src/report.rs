@@ -71,6 +71,11 @@ pub(crate) fn status(status: &Status) -> String {
             &format!("refuses nothing until the end of {day} (UTC); no bound holds till then"),
         );
     }
+    if let Some(clock) = &status.clock
+        && (clock.suspicion.is_some() || !clock.used_ahead.is_empty())
+    {
+        sheet.line("clock", &crate::clock::report(clock).replace('\n', " "));
+    }
     sheet.finish()
 }
 

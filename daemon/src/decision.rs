@@ -69,6 +69,8 @@ pub enum Reason {
     DirectoryUnavailable,
     /// The store did not answer.
     StoreUnavailable,
+    /// The wall clock is not believed, and so no code.
+    ClockSuspect,
     /// A rule's condition could not be told.
     ConditionUnknown,
     /// The list of local accounts cannot be read.
@@ -106,6 +108,7 @@ impl Reason {
             Self::RuleNotMet => "rule-not-met",
             Self::DirectoryUnavailable => "directory-unavailable",
             Self::StoreUnavailable => "store-unavailable",
+            Self::ClockSuspect => "clock-suspect",
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
         }

@@ -19,7 +19,7 @@ use crate::house::House;
 use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove, refused, watch_for_sprays};
+use steps::{Typed, code_of, nobody, prove, refused, veiled, watch_for_sprays};
 
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
         Ok(judged) => settle(house, &dialogue, judged).await,
         Err(decision) => (decision, None),
     };
-    let (verdict, reason) = match decision {
+    let (verdict, reason) = match veiled(house, caller, decision) {
         // Without random numbers there is no ticket, and the account phase judges anew.
         Decision::Grant(_) => {
             (Verdict::Grant { ticket: house.tickets.issue(caller.bearer()).ok(), authtok }, Reason::RuleMet)

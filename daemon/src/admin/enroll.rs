@@ -1,5 +1,6 @@
 //! Enrolment: an authenticator is made pending, then confirmed by a code of it. Both are recorded.
 
+use super::clock::no_code_is_judged;
 use super::{by, find, no, of_store, unavailable, why_refused, wrong};
 use crate::audit::event_line;
 use crate::directory::Account;
@@ -89,6 +90,9 @@ pub(super) async fn import(
 }
 
 pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
+    if let Some(refusal) = no_code_is_judged(house) {
+        return Err(refusal);
+    }
     let account = find(house, user).await?;
     let _alone = COUNTING.lock().await;
     if let Some(pending) = having(house, &account, AuthenticatorState::Pending).await?.first() {

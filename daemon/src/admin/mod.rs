@@ -1,6 +1,7 @@
 //! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; whatever is changed is
 //! recorded.
 
+mod clock;
 mod enroll;
 mod locks;
 
@@ -103,6 +104,8 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
+        Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
+        Request::ClockAccept {} => clock::accept(house, peer).await,
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -126,6 +129,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         records_lost: house.auditor.lost(),
         waivers: check::waivers(&house.policy),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
+        clock: Some(clock::report(house).await?),
     }))
 }
 

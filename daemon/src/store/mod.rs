@@ -6,6 +6,7 @@
 mod account;
 mod authenticators;
 mod charge;
+mod clock;
 mod error;
 mod file;
 mod key;
@@ -29,7 +30,7 @@ pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
 pub use settle::{Settled, Settlement};
 
-use crate::clock::{Boot, Now, WallTime};
+use crate::clock::{Boot, Kept, Now, WallTime};
 use crate::totp::Parameters;
 use rusqlite::params;
 use std::path::Path;
@@ -54,6 +55,8 @@ pub struct Resumed {
     pub known_pairs: Vec<KnownPair>,
     /// Prefix lanes as they were last written, forgotten ones included.
     pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
+    /// How far the wall clock was believed.
+    pub clock: Kept,
     /// Charges that were open when the daemon last ended. They were settled as failures.
     pub crashed_charges: u64,
 }
@@ -101,10 +104,14 @@ impl Store {
             resume::time_line(room, boot)?;
             settle::crashed(room, limits, account_limits)
         })?;
+        let kept = clock::kept(&room)?;
+        // A wall that will not be believed makes nobody forgotten.
+        let believed = kept.highest.map_or(wall, |highest| highest.min(wall));
         let resumed = Resumed {
             lane_time: room.highest,
-            known_pairs: known::all(&room, wall)?,
+            known_pairs: known::all(&room, believed)?,
             prefix_lanes: prefixes::all(&room)?,
+            clock: kept,
             crashed_charges,
         };
         Ok((Self(Writer::start(room, lock)?), resumed))
@@ -296,6 +303,27 @@ impl Store {
                 room.remember_time()
             })
             .await
+    }
+
+    /// Writes down how far the wall clock is believed. Due each minute, and when that changes.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn keep_clock(&self, kept: Kept) -> Result<(), StoreError> {
+        self.0.call(move |room| clock::keep(room, &kept)).await
+    }
+
+    /// Authenticators, `most` at most, that were used at a time which lies ahead of the clock: name, label, and until when
+    /// they take no code.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn used_ahead(
+        &self,
+        now: Now,
+        most: u32,
+    ) -> Result<Vec<(String, String, WallTime)>, StoreError> {
+        self.0.call(move |room| clock::ahead(room, now.wall, most)).await
     }
 
     /// Commits that wrote something since the start.

@@ -2,7 +2,7 @@
 //! one has made of the file. A step that was released is never edited.
 
 /// Step n brings a file from schema n to n + 1.
-pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT];
+pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, WALL];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -102,4 +102,14 @@ CREATE TABLE prefix_lane (
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE progress ADD COLUMN boot TEXT;
 ALTER TABLE progress ADD COLUMN lane_time_at_boot INTEGER;
+";
+
+/// How far the wall clock was believed, and whether it was.
+const WALL: &str = r"
+ALTER TABLE progress ADD COLUMN wall INTEGER;
+ALTER TABLE progress ADD COLUMN wall_boot TEXT;
+ALTER TABLE progress ADD COLUMN wall_offset INTEGER;
+ALTER TABLE progress ADD COLUMN wall_offset_at INTEGER;
+ALTER TABLE progress ADD COLUMN wall_suspect TEXT;
+ALTER TABLE progress ADD COLUMN wall_suspect_by INTEGER;
 ";

@@ -65,8 +65,17 @@ pub enum Refused {
     NoBindLeft(LaneKey),
     /// Every slot of a lane stayed taken.
     Full,
+    /// No code can be judged at this time.
+    Codes(CodesRefused),
     /// The store did not answer.
     Store(StoreError),
+}
+
+/// Why no code can be judged, right or wrong, anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodesRefused {
+    /// The wall clock is not believed.
+    ClockSuspect,
 }
 
 /// The slots an attempt holds.
@@ -128,6 +137,13 @@ pub struct Proofs {
     pub code: CodeTry,
     /// Whether the password will be bound.
     pub bind: BindNeed,
+}
+
+impl Proofs {
+    /// Whether it cannot be done without a code. Where a bare password is bound, a code behind it is only looked for.
+    fn needs_code(&self) -> bool {
+        !matches!(self.code, CodeTry::NotAsked | CodeTry::Behind(_)) && self.bind != BindNeed::Bare
+    }
 }
 
 /// The tarpit.
@@ -198,6 +214,12 @@ impl Tarpit {
         self.observe_until.filter(|day| self.clock.now().wall.0 < day.end_s())
     }
 
+    /// Why no code can be judged now, if none can.
+    #[must_use]
+    pub fn codes_refused(&self) -> Option<CodesRefused> {
+        self.clock.suspicion().map(|_| CodesRefused::ClockSuspect)
+    }
+
     fn enforces(&self) -> bool {
         self.observes_until().is_none()
     }
@@ -263,7 +285,8 @@ impl Tarpit {
         }
     }
 
-    /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step.
+    /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step. While no
+    /// code can be judged, who needs none is charged without one, and all others are refused here.
     ///
     /// # Errors
     /// [`Refused`]: then nothing was compared, and nothing is counted.
@@ -273,6 +296,11 @@ impl Tarpit {
         account: &Account,
         proofs: Proofs,
     ) -> Result<Charge, Refused> {
+        let code = match self.codes_refused() {
+            Some(why) if proofs.needs_code() => return Err(Refused::Codes(why)),
+            Some(_) => CodeTry::NotAsked,
+            None => proofs.code,
+        };
         let now = self.clock.now();
         let known = tried
             .place
@@ -290,7 +318,7 @@ impl Tarpit {
                 .place
                 .can_hold_a_reservation()
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
-            code: proofs.code,
+            code,
             window_steps: self.window_steps,
             enforce: self.enforces(),
             account_limits: self.account_limits,
@@ -415,6 +443,13 @@ impl Tarpit {
         bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
+        let settlement = match settlement {
+            // While the wall is not believed, nothing is learned.
+            Settlement::Granted { .. } if self.clock.suspicion().is_some() => {
+                Settlement::Granted { learn: None }
+            }
+            settled @ (Settlement::Granted { .. } | Settlement::Failed | Settlement::Released) => settled,
+        };
         let now = self.clock.now();
         let jitter = jitter();
         let failed = matches!(settlement, Settlement::Failed);

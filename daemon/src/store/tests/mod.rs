@@ -3,6 +3,7 @@
 
 mod account;
 mod authenticators;
+mod clock;
 mod codes;
 mod faults;
 mod lanes;

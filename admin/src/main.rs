@@ -18,7 +18,7 @@ mod qr;
 mod report;
 mod terminal;
 
-use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, UserCommand};
+use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, StoreCommand, UserCommand};
 use clap::Parser;
 use client::Client;
 use outcome::{Answer, Failure};
@@ -51,6 +51,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
         }
+        Command::Store { command: StoreCommand::AcceptRestore } => show(args, &Request::AcceptRestore {}),
         Command::Clock { command: None } => show(args, &Request::ClockShow {}),
         Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
     }
@@ -70,6 +71,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
         (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
         (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
+        (Reply::RestoreAccepted(accepted), Request::AcceptRestore {}) => report::restore(accepted),
         (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
         (
             Reply::Status(_)
@@ -78,6 +80,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Unlocked(_)
             | Reply::Cleared(_)
             | Reply::Clock(_)
+            | Reply::RestoreAccepted(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)

@@ -103,6 +103,8 @@ pub enum Request {
     ClockShow {},
     /// Believe the wall clock as it is.
     ClockAccept {},
+    /// Take a store that was put back for the latest one.
+    AcceptRestore {},
 }
 
 /// What the daemon answers.
@@ -127,6 +129,8 @@ pub enum Reply {
     Cleared(Cleared),
     /// To [`Request::ClockShow`]; to [`Request::ClockAccept`]: how it stood before.
     Clock(ClockReport),
+    /// To [`Request::AcceptRestore`].
+    RestoreAccepted(RestoreAccepted),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -182,9 +186,20 @@ pub struct Status {
     /// Until the end of this day (UTC) the tarpit refuses nothing, and no bound holds; absent if it refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observes_until: Option<String>,
+    /// The store is a copy that was put back, and no code is taken; absent if it is the latest one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub store_restored: bool,
     /// Whether the wall clock is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockReport>,
+}
+
+/// What became of a store that was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreAccepted {
+    /// Authenticators whose codes count as used up to now; absent if the store was the latest one anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticators: Option<u64>,
 }
 
 /// How the wall clock stands.

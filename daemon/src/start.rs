@@ -6,7 +6,7 @@ use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
-use crate::store::{SealKey, Store, StoreError};
+use crate::store::{Generation, SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use crate::{admin, clock_watch, listener};
@@ -62,6 +62,8 @@ pub fn build(
     let (store, resumed) =
         Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
             .map_err(|error| at("store.path", &error))?;
+    let generation = Generation::compare(&config.store.generation(), &store, &resumed.generation)
+        .map_err(|error| at("store.generation", &error))?;
     let clock = Clock::system(resumed.lane_time, &resumed.clock, boot.as_ref(), Arc::new(RunningKernel));
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
@@ -84,6 +86,7 @@ pub fn build(
         directory,
         tarpit,
         store,
+        generation,
         auditor,
         clock,
         tickets: Tickets::default(),
@@ -100,6 +103,7 @@ pub fn build(
 pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
     let told_to_end = told_to_end()?;
+    house.generation.move_on(&house.store).await.map_err(|error| error.to_string())?;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -144,6 +148,9 @@ fn say_how_it_starts(house: &House) {
         let until = day.to_string();
         house.auditor.warning(&event_line("tarpit-observes-only", &[("until", &until)]));
     }
+    if house.store.is_restored() {
+        house.auditor.warning("store-restored remedy=\"twinlock store accept-restore\"");
+    }
     for waiver in waivers {
         house.auditor.event(&event_line("waiver-in-force", &[("rule", &waiver)]));
     }
@@ -174,7 +181,8 @@ async fn write_down(house: &House) -> Result<(), StoreError> {
 
 async fn write_time(house: &House) -> Result<(), StoreError> {
     house.store.tick(house.clock.now()).await?;
-    house.store.keep_clock(house.clock.kept()).await
+    house.store.keep_clock(house.clock.kept()).await?;
+    house.generation.move_on(&house.store).await
 }
 
 /// Ends with SIGTERM or SIGINT. They are caught from the call on, before anything listens: whoever finds a socket there

@@ -42,5 +42,8 @@ pub(super) fn no_code_is_judged(house: &House) -> Option<Reply> {
         CodesRefused::ClockSuspect => {
             unavailable("no code can be judged: the wall clock is not believed; see twinlock clock")
         }
+        CodesRefused::StoreRestored => unavailable(
+            "no code can be judged: the store is a copy that was put back; see twinlock store accept-restore --help",
+        ),
     })
 }

@@ -4,6 +4,7 @@
 mod clock;
 mod enroll;
 mod locks;
+mod restore;
 
 use crate::attempt::Deadline;
 use crate::audit;
@@ -105,6 +106,7 @@ async fn answer(house: &House, peer: &UCred, line: &[u8], started: Instant) -> R
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
         Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
+        Request::AcceptRestore {} => restore::accept(house, peer).await,
         Request::ClockAccept {} => clock::accept(house, peer).await,
     };
     answered.unwrap_or_else(|error| error)
@@ -129,6 +131,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         records_lost: house.auditor.lost(),
         waivers: check::waivers(&house.policy),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
+        store_restored: house.store.is_restored(),
         clock: Some(clock::report(house).await?),
     }))
 }

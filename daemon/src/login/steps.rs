@@ -274,6 +274,7 @@ impl From<CodesRefused> for Reason {
     fn from(why: CodesRefused) -> Self {
         match why {
             CodesRefused::ClockSuspect => Self::ClockSuspect,
+            CodesRefused::StoreRestored => Self::StoreRestored,
         }
     }
 }

@@ -9,6 +9,7 @@ mod charge;
 mod clock;
 mod error;
 mod file;
+mod generation;
 mod key;
 mod known;
 mod locks;
@@ -25,6 +26,7 @@ pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use error::StoreError;
+pub use generation::{Generation, GenerationError};
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
@@ -34,6 +36,8 @@ use crate::clock::{Boot, Kept, Now, WallTime};
 use crate::totp::Parameters;
 use rusqlite::params;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use twinlock_config::TotpSettings;
 use twinlock_control::{AuthenticatorReport, ImportOutcome};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
@@ -44,7 +48,7 @@ use zeroize::Zeroizing;
 
 /// The store. Cloning shares it; the file is closed when the last clone is gone.
 #[derive(Clone)]
-pub struct Store(Writer);
+pub struct Store(Writer, Arc<AtomicBool>);
 
 /// What an opened store goes on from.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub struct Resumed {
     pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
     /// How far the wall clock was believed.
     pub clock: Kept,
+    /// By which [`Generation::compare`] notices a restored copy.
+    pub generation: generation::Held,
     /// Charges that were open when the daemon last ended. They were settled as failures.
     pub crashed_charges: u64,
 }
@@ -112,9 +118,10 @@ impl Store {
             known_pairs: known::all(&room, believed)?,
             prefix_lanes: prefixes::all(&room)?,
             clock: kept,
+            generation: generation::held(&room)?,
             crashed_charges,
         };
-        Ok((Self(Writer::start(room, lock)?), resumed))
+        Ok((Self(Writer::start(room, lock)?, Arc::default()), resumed))
     }
 
     /// Takes a slot in a lane, compares the code and claims its step.
@@ -311,6 +318,30 @@ impl Store {
     /// It could not be written.
     pub async fn keep_clock(&self, kept: Kept) -> Result<(), StoreError> {
         self.0.call(move |room| clock::keep(room, &kept)).await
+    }
+
+    /// Whether this is a copy that was put back, and nobody has accepted it: see [`Generation`]. No code may be taken.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.1.load(Ordering::SeqCst)
+    }
+
+    fn note_restored(&self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+
+    async fn word(&self) -> Result<generation::Word, StoreError> {
+        self.0.call(|room| generation::word(room)).await
+    }
+
+    async fn take_word(&self, word: generation::Word) -> Result<(), StoreError> {
+        self.0.call(move |room| generation::take(room, &word)).await
+    }
+
+    async fn accept_copy(&self, word: generation::Word, now: Now) -> Result<u64, StoreError> {
+        let authenticators = self.0.call(move |room| generation::accept(room, &word, now.wall)).await?;
+        self.1.store(false, Ordering::SeqCst);
+        Ok(authenticators)
     }
 
     /// Authenticators, `most` at most, that were used at a time which lies ahead of the clock: name, label, and until when

@@ -2,7 +2,7 @@
 //! one has made of the file. A step that was released is never edited.
 
 /// Step n brings a file from schema n to n + 1.
-pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, WALL];
+pub(super) const MIGRATIONS: &[&str] = &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, WALL, GENERATION];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -112,4 +112,9 @@ ALTER TABLE progress ADD COLUMN wall_offset INTEGER;
 ALTER TABLE progress ADD COLUMN wall_offset_at INTEGER;
 ALTER TABLE progress ADD COLUMN wall_suspect TEXT;
 ALTER TABLE progress ADD COLUMN wall_suspect_by INTEGER;
+";
+
+/// By which a restored copy of the file is noticed.
+const GENERATION: &str = r"
+ALTER TABLE progress ADD COLUMN generation TEXT;
 ";

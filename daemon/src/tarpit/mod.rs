@@ -76,6 +76,8 @@ pub enum Refused {
 pub enum CodesRefused {
     /// The wall clock is not believed.
     ClockSuspect,
+    /// The store is a copy that was put back.
+    StoreRestored,
 }
 
 /// The slots an attempt holds.
@@ -217,7 +219,8 @@ impl Tarpit {
     /// Why no code can be judged now, if none can.
     #[must_use]
     pub fn codes_refused(&self) -> Option<CodesRefused> {
-        self.clock.suspicion().map(|_| CodesRefused::ClockSuspect)
+        let clock = self.clock.suspicion().map(|_| CodesRefused::ClockSuspect);
+        clock.or_else(|| self.store.is_restored().then_some(CodesRefused::StoreRestored))
     }
 
     fn enforces(&self) -> bool {
@@ -444,8 +447,8 @@ impl Tarpit {
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
         let settlement = match settlement {
-            // While the wall is not believed, nothing is learned.
-            Settlement::Granted { .. } if self.clock.suspicion().is_some() => {
+            // While neither wall nor store is believed, nothing is learned.
+            Settlement::Granted { .. } if self.codes_refused().is_some() => {
                 Settlement::Granted { learn: None }
             }
             settled @ (Settlement::Granted { .. } | Settlement::Failed | Settlement::Released) => settled,

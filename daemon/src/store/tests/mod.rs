@@ -6,6 +6,7 @@ mod authenticators;
 mod clock;
 mod codes;
 mod faults;
+mod generation;
 mod lanes;
 mod locks;
 

@@ -16,6 +16,16 @@ const HOME: &str = "198.51.100.9";
 const OFFICE: &str = "192.0.2.9";
 const HOUR_OF_STEPS: u64 = 120;
 
+/// Where others are asked a code, bob needs none.
+const BOB: &str = r#"
+[[rule]]
+name = "bob by his password"
+services = ["mixed"]
+accounts = ["bob"]
+require = ["password"]
+single_factor = true
+"#;
+
 struct Scene {
     site: Site,
     clock: WallClock,
@@ -29,8 +39,9 @@ fn scene() -> Option<Scene> {
     let folder = TempDir::new("ldap");
     let ldif = format!(
         "dn: dc=example,dc=org\nobjectClass: organization\no: example\n\n\
-         dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n\n{}",
-        account(&format!("uid=alice,{PEOPLE}"), "alice", 2001, "alice's password")
+         dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n\n{}{}",
+        account(&format!("uid=alice,{PEOPLE}"), "alice", 2001, "alice's password"),
+        account(&format!("uid=bob,{PEOPLE}"), "bob", 2002, "bob's password")
     );
     let listen = Listen { socket: Some(folder.path().join("ldapi")), loopback: false };
     let directory = EmbeddedDirectory::start(&ldif, &listen).unwrap();
@@ -38,7 +49,8 @@ fn scene() -> Option<Scene> {
         "kind = \"rfc2307\"\nservers = {:?}\nbase = {PEOPLE:?}\ntls = {{ mode = \"none\" }}\n",
         directory.urls()
     );
-    let mut site = Site::prepare(&settings, RULES);
+    let rules = RULES.replacen("[[rule]]", &format!("{BOB}\n[[rule]]"), 1);
+    let mut site = Site::prepare(&settings, &rules);
     let clock = WallClock::beside(&site)?;
     clock.start_daemon(&mut site);
     let phone = site.enroll("alice");
@@ -162,6 +174,23 @@ fn set_back_by_an_hour_it_takes_no_code_until_the_administrator_accepts_it() {
 #[test]
 fn set_forward_by_an_hour_it_takes_no_code_until_the_administrator_accepts_it() {
     set_by("+3600");
+}
+
+/// Promise 7: a denial would tell that bob exists and needs no code.
+#[test]
+fn where_a_code_is_asked_nobody_hears_anything_else_and_who_needs_none_gets_in() {
+    let Some(scene) = scene() else { return };
+    let told = |user: &str, password: &[u8]| scene.login("mixed", user, HOME, &[password, b""]);
+    assert_eq!(told("bob", b"wrong"), Told::Deny);
+    assert_eq!(told("nobody", b"wrong"), Told::Deny);
+    scene.clock.set("-3600");
+    for user in ["bob", "alice", "nobody"] {
+        assert_eq!(told(user, b"wrong too"), Told::Unavailable, "{user}");
+    }
+    assert_eq!(told("bob", b"bob's password"), Told::Grant);
+    let reasons: Vec<_> =
+        scene.site.attempts(7)[3..].iter().map(|record| field(record, "reason").to_owned()).collect();
+    assert_eq!(reasons, ["wrong-password", "clock-suspect", "clock-suspect", "rule-met"]);
 }
 
 /// Promises 2 and 13: set forward and believed, codes of that time are used; put right, they stay used.

@@ -146,6 +146,11 @@ fn set_by(offset: &str) {
     let confirmed = scene.site.twinlock(&["enroll", "alice", "--confirm", "123456"]);
     assert_eq!(confirmed.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&confirmed.stderr).contains("twinlock clock"));
+    let uri = scene.site.path("uri");
+    std::fs::write(&uri, format!("otpauth://totp/alice?secret={}\n", Phone::random().seed())).unwrap();
+    let imported = scene.site.twinlock(&["import", "otpauth", uri.to_str().unwrap()]);
+    assert_eq!(imported.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&imported.stderr).contains("twinlock clock"));
     for told in [scene.text(&["status"]), scene.text(&["clock"])] {
         assert!(told.contains("not believed") && told.contains("twinlock clock accept"), "{told}");
     }

@@ -61,6 +61,10 @@ pub(super) async fn import(
     taken: &ImportSeed,
     dry_run: bool,
 ) -> Result<Reply, Reply> {
+    // Codes up to now are to count as used.
+    if let Some(refusal) = no_code_is_judged(house).filter(|_| !dry_run) {
+        return Err(refusal);
+    }
     let seed = Seed::taken_over(taken.seed.expose()).map_err(|error| wrong(&error.to_string()))?;
     let weak = Seed::is_weak(seed.expose().len());
     let algorithm = Parameters::algorithm_named(&taken.algorithm)

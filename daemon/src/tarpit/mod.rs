@@ -447,7 +447,7 @@ impl Tarpit {
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
         let settlement = match settlement {
-            // While neither wall nor store is believed, nothing is learned.
+            // While the wall or the store is not believed, nothing is learned.
             Settlement::Granted { .. } if self.codes_refused().is_some() => {
                 Settlement::Granted { learn: None }
             }

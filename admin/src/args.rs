@@ -55,6 +55,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<LocksCommand>,
     },
+    /// Show whether the wall clock is believed; while it is not, no code is taken
+    Clock {
+        #[command(subcommand)]
+        command: Option<ClockCommand>,
+    },
+    /// What concerns the store as a whole
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Take a store that was put back from a backup for the latest one. Every code up to now counts as used, enrolments
+    /// that wait to be confirmed are dropped. What was revoked since the copy was made is there again: look through it
+    AcceptRestore,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Say that the wall clock is right as it is; look at it first (date -u)
+    Accept,
 }
 
 #[derive(Debug, Subcommand)]

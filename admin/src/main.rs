@@ -8,6 +8,7 @@
 mod args;
 mod attempt;
 mod client;
+mod clock;
 mod configuration;
 mod enroll;
 mod import;
@@ -19,7 +20,7 @@ mod report;
 mod terminal;
 mod users;
 
-use args::{Args, Command, ConfigCommand, LocksCommand, UserCommand};
+use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, StoreCommand, UserCommand};
 use clap::Parser;
 use client::Client;
 use outcome::{Answer, Failure};
@@ -70,6 +71,9 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
         }
+        Command::Store { command: StoreCommand::AcceptRestore } => show(args, &Request::AcceptRestore {}),
+        Command::Clock { command: None } => show(args, &Request::ClockShow {}),
+        Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
     }
 }
 
@@ -90,12 +94,17 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Locks(locks), Request::Locks {}) => locks::list(locks),
         (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
         (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
+        (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
+        (Reply::RestoreAccepted(accepted), Request::AcceptRestore {}) => report::restore(accepted),
+        (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
         (
             Reply::Status(_)
             | Reply::User(_)
             | Reply::Locks(_)
             | Reply::Unlocked(_)
             | Reply::Cleared(_)
+            | Reply::Clock(_)
+            | Reply::RestoreAccepted(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)

@@ -3,8 +3,8 @@
 use crate::terminal::harmless;
 use std::fmt::Write;
 use twinlock_control::{
-    AuthenticatorReport, AuthenticatorState, DisabledReport, LaneReport, Locked, ServerStatus, Status,
-    StolenPassword, UserReport,
+    AuthenticatorReport, AuthenticatorState, DisabledReport, LaneReport, Locked, RestoreAccepted,
+    ServerStatus, Status, StolenPassword, UserReport,
 };
 
 /// Width of the left column.
@@ -72,7 +72,32 @@ pub(crate) fn status(status: &Status) -> String {
             &format!("refuses nothing until the end of {day} (UTC); no bound holds till then"),
         );
     }
+    if status.store_restored {
+        sheet.line(
+            "store",
+            "is a copy that was put back: no code is taken until twinlock store accept-restore (see its --help)",
+        );
+    }
+    if let Some(clock) = &status.clock
+        && (clock.suspicion.is_some() || !clock.used_ahead.is_empty())
+    {
+        sheet.line("clock", &crate::clock::report(clock).replace('\n', " "));
+    }
     sheet.finish()
+}
+
+/// What became of a store that was put back.
+pub(crate) fn restore(accepted: &RestoreAccepted) -> String {
+    accepted.authenticators.map_or_else(
+        || "There was nothing to accept: the store is the latest one.".into(),
+        |number| {
+            format!(
+                "The store is the latest one from now on. Every code of {} up to now counts as used; the next ones are \
+                 taken. What was changed since the copy was made is as it was then: look through it.",
+                count(number, "authenticator")
+            )
+        },
+    )
 }
 
 fn server(server: &ServerStatus) -> String {

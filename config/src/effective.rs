@@ -1,6 +1,10 @@
 //! What is in force where the file leaves something out.
 
-use crate::schema::{Config, DirectoryKind, DirectorySettings, ServiceSettings, WithoutAddress};
+use crate::schema::{
+    Config, DirectoryKind, DirectorySettings, SecretRef, ServiceSettings, StoreSettings, WithoutAddress,
+    state_db,
+};
+use std::path::PathBuf;
 
 /// Services of this host's own consoles.
 const CONSOLES: [&str; 18] = [
@@ -41,6 +45,21 @@ impl DirectorySettings {
     }
 }
 
+impl StoreSettings {
+    /// The file that says which store is the latest. Left out, it is in a folder of its own where the store is at its usual
+    /// path, and else beside the key.
+    #[must_use]
+    pub fn generation(&self) -> PathBuf {
+        match (&self.generation, &self.key) {
+            (Some(path), _) => path.clone(),
+            (None, SecretRef::File(key)) if self.path != state_db() => key.with_file_name("generation"),
+            (None, SecretRef::File(_) | SecretRef::Credential(_)) => {
+                "/var/lib/twinlock-generation/generation".into()
+            }
+        }
+    }
+}
+
 impl Config {
     /// The settings of a PAM service, `without_address` and `sshd` filled in.
     #[must_use]
@@ -58,6 +77,7 @@ impl Config {
     #[must_use]
     pub fn effective(&self) -> Self {
         let mut filled = self.clone();
+        filled.store.generation = Some(self.store.generation());
         for directory in filled.directory.values_mut() {
             directory.user_filter = Some(directory.user_filter().to_owned());
         }

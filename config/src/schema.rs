@@ -415,9 +415,13 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// Seals the seeds: 32 random bytes, in hexadecimal.
     pub key: SecretRef,
+    /// Says which store is the latest, so that a restored copy is noticed; must not be restored with it. Left
+    /// out, see [`StoreSettings::generation`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<PathBuf>,
 }
 
-fn state_db() -> PathBuf {
+pub(crate) fn state_db() -> PathBuf {
     "/var/lib/twinlock/state.db".into()
 }
 

@@ -159,6 +159,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("", "[daemon]\nlogin_socket = \"login.sock\"", "t:19:16: daemon.login_socket: must be an absolute path; begin it with /"),
     ("", "[daemon]\nadmin_socket = \"/run/twinlock/login.sock\"", "t:19:16: daemon.admin_socket: is the same as login_socket; give each its own path"),
     ("", "[audit]\nsyslog = \"log\"", "t:19:10: audit.syslog: must be an absolute path; begin it with /"),
+    ("[location.office]", "generation = \"latest\"\n[location.office]", "t:9:14: store.generation: must be an absolute path; begin it with /"),
     ("[location.office]", "path = \"state.db\"\n[location.office]", "t:9:8: store.path: must be an absolute path; begin it with /"),
 ];
 

@@ -148,6 +148,12 @@ pub enum Request {
         /// `192.0.2.7`, `2001:db8::1`, `192.0.2.7/32`, `2001:db8::/64` or `2001:db8::/48`.
         prefix: String,
     },
+    /// Whether the wall clock is believed.
+    ClockShow {},
+    /// Believe the wall clock as it is.
+    ClockAccept {},
+    /// Take a store that was put back for the latest one.
+    AcceptRestore {},
 }
 
 /// What the daemon answers.
@@ -178,6 +184,10 @@ pub enum Reply {
     Unlocked(Unlocked),
     /// To [`Request::PrefixClear`].
     Cleared(Cleared),
+    /// To [`Request::ClockShow`]; to [`Request::ClockAccept`]: how it stood before.
+    Clock(ClockReport),
+    /// To [`Request::AcceptRestore`].
+    RestoreAccepted(RestoreAccepted),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -233,6 +243,58 @@ pub struct Status {
     /// Until the end of this day (UTC) the tarpit refuses nothing, and no bound holds; absent if it refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observes_until: Option<String>,
+    /// The store is a copy that was put back, and no code is taken; absent if it is the latest one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub store_restored: bool,
+    /// Whether the wall clock is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockReport>,
+}
+
+/// What became of a store that was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreAccepted {
+    /// Authenticators whose codes count as used up to now; absent if the store was the latest one anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticators: Option<u64>,
+}
+
+/// How the wall clock stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReport {
+    /// What it shows, seconds since 1970.
+    pub shows: u64,
+    /// Whether the kernel holds it for synchronised; absent where it may not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<bool>,
+    /// Why it is not believed; absent if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<ClockSuspicion>,
+    /// Authenticators that were used at a time which lies ahead, 1000 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used_ahead: Vec<UsedAhead>,
+}
+
+/// An authenticator that takes no code until its time has come: one was used while the clock was ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedAhead {
+    /// What the account was called when it was enrolled.
+    pub account: String,
+    /// The authenticator's name.
+    pub label: String,
+    /// When that is, seconds since 1970.
+    pub until: u64,
+}
+
+/// Why the wall clock is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSuspicion {
+    /// `parted`: it was set; `below-highest`: it is below the highest time that was believed.
+    pub why: String,
+    /// Seconds by which it was too high (or, below zero, too low) when that was noticed.
+    pub by_s: i64,
+    /// The highest time that was believed, seconds since 1970.
+    pub believed_until: u64,
 }
 
 /// One directory server.

@@ -71,6 +71,10 @@ pub enum Reason {
     DirectoryUnavailable,
     /// The store did not answer.
     StoreUnavailable,
+    /// The wall clock is not believed, and so no code.
+    ClockSuspect,
+    /// The store is a copy that was put back, and codes used since would be taken again.
+    StoreRestored,
     /// A rule's condition could not be told.
     ConditionUnknown,
     /// The list of local accounts cannot be read.
@@ -109,6 +113,8 @@ impl Reason {
             Self::DisabledByAdministrator => "disabled-by-administrator",
             Self::DirectoryUnavailable => "directory-unavailable",
             Self::StoreUnavailable => "store-unavailable",
+            Self::ClockSuspect => "clock-suspect",
+            Self::StoreRestored => "store-restored",
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
         }

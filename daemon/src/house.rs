@@ -4,7 +4,7 @@ use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::local_accounts::LocalAccounts;
-use crate::store::Store;
+use crate::store::{Generation, Store};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct House {
     pub tarpit: Tarpit,
     /// Where it is all kept.
     pub store: Store,
+    /// By which a restored copy of it is noticed.
+    pub generation: Generation,
     /// Where records go.
     pub auditor: Auditor,
     /// The time.

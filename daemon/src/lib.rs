@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod audit;
 pub mod caller;
 pub mod clock;
+mod clock_watch;
 pub mod conclude;
 pub mod decision;
 pub mod dialogue;

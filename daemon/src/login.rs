@@ -23,7 +23,7 @@ use crate::store::{Bind, Settled, Settlement};
 use crate::tarpit::{Charge, Gate, Try};
 use diagnose::{Doubt, diagnose, news_for_owner, unless_stolen};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, watch_for_sprays};
+use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, veiled, watch_for_sprays};
 
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -67,7 +67,7 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
         }
         Err(decision) => Ended { decision, authtok: None, news: None, doubt: None },
     };
-    let (verdict, reason) = match ended.decision {
+    let (verdict, reason) = match veiled(house, caller, ended.decision) {
         // Without random numbers there is no ticket, and the account phase judges anew.
         Decision::Grant(_) => {
             if let Some(news) = ended.news {

@@ -2,14 +2,14 @@
 //! weaker than it was told to be.
 
 use crate::audit::{Auditor, event_line};
-use crate::clock::{Boot, Clock};
+use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
-use crate::store::{SealKey, Store, StoreError};
+use crate::store::{Generation, SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
-use crate::{admin, listener};
+use crate::{admin, clock_watch, listener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinlock_config::{Loaded, Problem, Problems};
-use twinlock_policy::lane::{AccountLimits, LaneLimits, LaneTime};
+use twinlock_policy::lane::{AccountLimits, LaneLimits};
 use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
@@ -57,12 +57,14 @@ pub fn build(
     let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
     let limits = LaneLimits::new(&config.tarpit);
     let account_limits = AccountLimits::new(&config.tarpit, &settings.lockout);
-    let wall = Clock::system(LaneTime::default()).now().wall;
+    let wall = WallTime::shown();
     let boot = Boot::present();
     let (store, resumed) =
         Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
             .map_err(|error| at("store.path", &error))?;
-    let clock = Clock::system(resumed.lane_time);
+    let generation = Generation::compare(&config.store.generation(), &store, &resumed.generation)
+        .map_err(|error| at("store.generation", &error))?;
+    let clock = Clock::system(resumed.lane_time, &resumed.clock, boot.as_ref(), Arc::new(RunningKernel));
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
     if resumed.crashed_charges > 0 {
@@ -84,6 +86,7 @@ pub fn build(
         directory,
         tarpit,
         store,
+        generation,
         auditor,
         clock,
         tickets: Tickets::default(),
@@ -100,6 +103,7 @@ pub fn build(
 pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
     let told_to_end = told_to_end()?;
+    house.generation.move_on(&house.store).await.map_err(|error| error.to_string())?;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -113,6 +117,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let commands = tokio::spawn(admin::serve(Arc::clone(&house), admin_socket, started, stop.clone()));
     let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
     let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
+    let clock = tokio::spawn(clock_watch::watch(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     told_to_end.await;
@@ -121,6 +126,7 @@ pub async fn run(house: House) -> Result<(), String> {
     tell.send_replace(true);
     heartbeat.abort();
     prefixes.abort();
+    clock.abort();
     let _ = logins.await;
     let _ = commands.await;
     for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {
@@ -142,6 +148,9 @@ fn say_how_it_starts(house: &House) {
         let until = day.to_string();
         house.auditor.warning(&event_line("tarpit-observes-only", &[("until", &until)]));
     }
+    if house.store.is_restored() {
+        house.auditor.warning("store-restored remedy=\"twinlock store accept-restore\"");
+    }
     for waiver in waivers {
         house.auditor.event(&event_line("waiver-in-force", &[("rule", &waiver)]));
     }
@@ -150,7 +159,7 @@ fn say_how_it_starts(house: &House) {
 async fn beat(house: Arc<House>) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
-        if let Err(error) = house.store.tick(house.clock.now()).await {
+        if let Err(error) = write_time(&house).await {
             house.auditor.warning(&event_line("store-unavailable", &[("error", &error.to_string())]));
         }
     }
@@ -167,7 +176,13 @@ async fn keep_prefixes(house: Arc<House>) {
 /// What a stop need not lose.
 async fn write_down(house: &House) -> Result<(), StoreError> {
     house.tarpit.write_prefixes().await?;
-    house.store.tick(house.clock.now()).await
+    write_time(house).await
+}
+
+async fn write_time(house: &House) -> Result<(), StoreError> {
+    house.store.tick(house.clock.now()).await?;
+    house.store.keep_clock(house.clock.kept()).await?;
+    house.generation.move_on(&house.store).await
 }
 
 /// Ends with SIGTERM or SIGINT. They are caught from the call on, before anything listens: whoever finds a socket there

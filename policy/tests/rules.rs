@@ -44,6 +44,7 @@ fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
         store: StoreSettings {
             backend: StoreBackend::Sqlite,
             path: "/tmp/state.db".into(),
+            generation: None,
             key: SecretRef::Credential("seal.key".into()),
         },
         audit: Default::default(),

@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use support::client::{Client, Told};
@@ -14,6 +12,7 @@ use support::host::can_play;
 use support::ldap::{EmbeddedDirectory, Listen};
 use support::site::{RULES, Site, binary, field};
 use support::temp::TempDir;
+use support::wall_clock::WallClock;
 
 const PEOPLE: &str = "ou=people,dc=example,dc=org";
 const STRANGER: &str = "198.51.100.9";
@@ -172,6 +171,7 @@ fn an_account_lanes_wait_is_neither_shortened_nor_stretched_by_a_restart_or_a_ki
 fn a_wall_clock_that_is_set_neither_shortens_nor_stretches_a_wait() {
     let (mut site, _directory, _folder) = prepared("");
     let Some(clock) = WallClock::beside(&site) else { return };
+    clock.kernel_says(true);
     clock.start_daemon(&mut site);
     close_office(&site, "alice");
     close_prefix(&site, STRANGER);
@@ -190,51 +190,6 @@ fn a_wall_clock_that_is_set_neither_shortens_nor_stretches_a_wait() {
     }
 }
 
-/// What the daemon takes for the wall clock. The clock that waits are kept on is left alone.
-struct WallClock {
-    library: String,
-    offset: PathBuf,
-}
-
-impl WallClock {
-    /// If this machine can fake one.
-    fn beside(site: &Site) -> Option<Self> {
-        let clock = Self { library: libfaketime()?, offset: site.path("clock") };
-        clock.set("+0");
-        Some(clock)
-    }
-
-    fn set(&self, offset: &str) {
-        fs::write(&self.offset, offset).unwrap();
-    }
-
-    fn start_daemon(&self, site: &mut Site) {
-        site.start_daemon_under(&[
-            ("LD_PRELOAD", &self.library),
-            ("FAKETIME_TIMESTAMP_FILE", self.offset.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ]);
-    }
-}
-
-fn libfaketime() -> Option<String> {
-    let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
-    let found = folders
-        .map(|folder| format!("/usr/lib/{folder}/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| Path::new(path).exists());
-    if found.is_none() {
-        let line = "a wall clock that is set: needs libfaketime; install faketime";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "a story cannot run: {line}");
-        let _ = writeln!(std::io::stderr(), "SKIPPED {line}");
-        if let Some(list) = std::env::var_os("TWINLOCK_SKIPPED") {
-            writeln!(fs::OpenOptions::new().append(true).create(true).open(list).unwrap(), "{line}").unwrap();
-        }
-    }
-    found
-}
-
 /// The day that is `days` from now, in UTC.
 fn day_in(days: i64) -> String {
     let output = Command::new("date").args(["-u", "+%F", "-d", &format!("{days} days")]).output().unwrap();
@@ -247,7 +202,10 @@ fn until_its_day_is_over_an_observing_tarpit_refuses_nothing_and_says_so_everywh
     let (mut site, _directory, _folder) = prepared(&format!("observe_until = {day:?}"));
     let clock = WallClock::beside(&site);
     match &clock {
-        Some(clock) => clock.start_daemon(&mut site),
+        Some(clock) => {
+            clock.kernel_says(true);
+            clock.start_daemon(&mut site);
+        }
         None => site.start_daemon(),
     }
     let mut phone = site.enroll("alice");

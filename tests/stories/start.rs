@@ -93,6 +93,12 @@ fn a_store_made_with_another_seal_key_is_refused() {
 }
 
 #[test]
+fn a_generation_file_that_cannot_be_made_is_refused() {
+    let site = edited(|text| text.replace("[store]\n", "[store]\ngeneration = \"/nowhere/generation\"\n"));
+    refuses(&site, &["store.generation", "/nowhere/generation", "not backed up with the store"]);
+}
+
+#[test]
 fn a_second_daemon_on_the_same_store_is_refused() {
     let site = Site::start(DIRECTORY, RULES);
     let output = starting(&site, false);

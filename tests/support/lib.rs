@@ -14,3 +14,4 @@ pub mod rsyslog;
 pub mod site;
 pub mod slapd;
 pub mod temp;
+pub mod wall_clock;

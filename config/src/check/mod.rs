@@ -72,6 +72,9 @@ fn paths(checker: &mut Checker<'_>, config: &Config) {
         checker.refuse("daemon.admin_socket", "is the same as login_socket", "give each its own path");
     }
     checker.absolute("store.path", &config.store.path);
+    if let Some(path) = &config.store.generation {
+        checker.absolute("store.generation", path);
+    }
     checker.absolute("audit.syslog", &config.audit.syslog);
     secret(checker, "store.key", &config.store.key);
 }

@@ -1,5 +1,6 @@
 //! Enrolment: an authenticator is made pending, then confirmed by a code of it. Both are recorded.
 
+use super::clock::no_code_is_judged;
 use super::{by, find, no, of_store, unavailable, why_refused, wrong};
 use crate::audit::event_line;
 use crate::directory::Account;
@@ -74,6 +75,10 @@ pub(super) async fn import(
     taken: &ImportSeed,
     dry_run: bool,
 ) -> Result<Reply, Reply> {
+    // Codes up to now are to count as used.
+    if let Some(refusal) = no_code_is_judged(house).filter(|_| !dry_run) {
+        return Err(refusal);
+    }
     let seed = Seed::taken_over(taken.seed.expose()).map_err(|error| wrong(&error.to_string()))?;
     let weak = Seed::is_weak(seed.expose().len());
     let algorithm = Parameters::algorithm_named(&taken.algorithm)
@@ -103,6 +108,9 @@ pub(super) async fn import(
 }
 
 pub(super) async fn confirm(house: &House, peer: &UCred, user: &str, code: Secret) -> Result<Reply, Reply> {
+    if let Some(refusal) = no_code_is_judged(house) {
+        return Err(refusal);
+    }
     let account = find(house, user).await?;
     let _alone = COUNTING.lock().await;
     let mut word = "enrolled";

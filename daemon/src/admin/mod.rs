@@ -1,10 +1,12 @@
 //! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; whatever is changed is
 //! recorded.
 
+mod clock;
 mod enroll;
 mod lock;
 mod locks;
 mod recovery;
+mod restore;
 mod users;
 
 use crate::attempt::Deadline;
@@ -121,6 +123,9 @@ async fn answer(
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
+        Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
+        Request::AcceptRestore {} => restore::accept(house, peer).await,
+        Request::ClockAccept {} => clock::accept(house, peer).await,
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -144,6 +149,8 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         records_lost: house.auditor.lost(),
         waivers: check::waivers(&house.policy),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
+        store_restored: house.store.is_restored(),
+        clock: Some(clock::report(house).await?),
     }))
 }
 

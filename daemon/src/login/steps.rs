@@ -4,13 +4,14 @@
 use super::Judged;
 use crate::attempt::Deadline;
 use crate::audit::{Proved, Record, event_line};
+use crate::caller::Caller;
 use crate::decision::{Decision, Reason};
 use crate::dialogue::{Answers, Broken};
 use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
-use crate::tarpit::{Charge, Proofs, Refused, Try, WouldRefuse};
+use crate::tarpit::{Charge, CodesRefused, Proofs, Refused, Try, WouldRefuse};
 use crate::totp::{CodeProof, Shown};
 use twinlock_policy::{Factors, Plan, Questions, Username};
 use twinlock_protocol::{AuthTok, Secret};
@@ -87,6 +88,9 @@ pub(super) async fn nobody(
     reason: Reason,
     record: &mut Record,
 ) -> Result<Judged, Decision> {
+    if let Some(why) = house.tarpit.codes_refused().filter(|_| questions.code) {
+        return Err(Decision::Unavailable(why.into()));
+    }
     let charge = house.tarpit.charge_nobody(tried).await.map_err(|why| refused(why, record))?;
     record.observed = charge.observed().map(Reason::from);
     let typed = match answers {
@@ -120,6 +124,20 @@ pub(super) fn watch_for_sprays(house: &House, name: &Username, password: &Secret
     if house.tarpit.is_sprayed(name, password) {
         let accounts = house.config.tarpit.spread_limit.accounts.to_string();
         house.auditor.warning(&event_line("password-sprayed", &[("accounts", &accounts)]));
+    }
+}
+
+/// While no code can be judged, whoever is asked one and is not let in hears that, and nothing else: a denial would tell
+/// that an account exists and needs none.
+pub(super) fn veiled(house: &House, caller: &Caller, decision: Decision) -> Decision {
+    let asked = || {
+        house.policy.questions(&house.policy.place(caller.source, caller.service.clone()), caller.accepted)
+    };
+    match decision {
+        Decision::Deny(reason) if house.tarpit.codes_refused().is_some() && asked().code => {
+            Decision::Unavailable(reason)
+        }
+        decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
     }
 }
 
@@ -268,6 +286,7 @@ pub(super) fn refused(refused: Refused, record: &mut Record) -> Decision {
             Decision::Deny(Reason::NoBindLeft)
         }
         Refused::Full => Decision::Deny(Reason::LaneFull),
+        Refused::Codes(why) => Decision::Unavailable(why.into()),
         Refused::Store(error) => {
             record.detail = Some(error.to_string());
             Decision::Unavailable(Reason::StoreUnavailable)
@@ -281,6 +300,15 @@ impl Charge {
         self.of_account().is_some_and(|(_, charge)| {
             matches!(charge.code(), CodeOutcome::Replay { same_pair: true } | CodeOutcome::InUse)
         })
+    }
+}
+
+impl From<CodesRefused> for Reason {
+    fn from(why: CodesRefused) -> Self {
+        match why {
+            CodesRefused::ClockSuspect => Self::ClockSuspect,
+            CodesRefused::StoreRestored => Self::StoreRestored,
+        }
     }
 }
 

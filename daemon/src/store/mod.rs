@@ -6,9 +6,11 @@
 mod account;
 mod authenticators;
 mod charge;
+mod clock;
 mod disabled;
 mod error;
 mod file;
+mod generation;
 mod key;
 mod known;
 mod locks;
@@ -29,6 +31,7 @@ pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use disabled::NewLock;
 pub use error::StoreError;
+pub use generation::{Generation, GenerationError};
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use locks::ClosedLane;
@@ -37,10 +40,12 @@ pub use settle::{Settled, Settlement};
 pub use stolen::{StolenPassword, Suspicion};
 
 use crate::attempt::AttemptId;
-use crate::clock::{Boot, Now, WallTime};
+use crate::clock::{Boot, Kept, Now, WallTime};
 use crate::totp::{Label, Parameters};
 use rusqlite::params;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use twinlock_config::TotpSettings;
 use twinlock_control::{AuthenticatorReport, DisabledReport, ImportOutcome, UserRow};
 use twinlock_policy::lane::{AccountLimits, Jitter, Lane, LaneLimits, LaneTime, PrefixLane};
@@ -51,7 +56,7 @@ use zeroize::Zeroizing;
 
 /// The store. Cloning shares it; the file is closed when the last clone is gone.
 #[derive(Clone)]
-pub struct Store(Writer);
+pub struct Store(Writer, Arc<AtomicBool>);
 
 /// What an opened store goes on from.
 #[derive(Debug)]
@@ -62,6 +67,10 @@ pub struct Resumed {
     pub known_pairs: Vec<KnownPair>,
     /// Prefix lanes as they were last written, forgotten ones included.
     pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
+    /// How far the wall clock was believed.
+    pub clock: Kept,
+    /// By which [`Generation::compare`] notices a restored copy.
+    pub generation: generation::Held,
     /// Charges that were open when the daemon last ended. They were settled as failures.
     pub crashed_charges: u64,
 }
@@ -109,13 +118,18 @@ impl Store {
             resume::time_line(room, boot)?;
             settle::crashed(room, limits, account_limits)
         })?;
+        let kept = clock::kept(&room)?;
+        // A wall that will not be believed makes nobody forgotten.
+        let believed = kept.highest.map_or(wall, |highest| highest.min(wall));
         let resumed = Resumed {
             lane_time: room.highest,
-            known_pairs: known::all(&room, wall)?,
+            known_pairs: known::all(&room, believed)?,
             prefix_lanes: prefixes::all(&room)?,
+            clock: kept,
+            generation: generation::held(&room)?,
             crashed_charges,
         };
-        Ok((Self(Writer::start(room, lock)?), resumed))
+        Ok((Self(Writer::start(room, lock)?, Arc::default()), resumed))
     }
 
     /// Takes a slot in a lane, compares the code and claims its step.
@@ -458,6 +472,51 @@ impl Store {
                 room.remember_time()
             })
             .await
+    }
+
+    /// Writes down how far the wall clock is believed. Due each minute, and when that changes.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn keep_clock(&self, kept: Kept) -> Result<(), StoreError> {
+        self.0.call(move |room| clock::keep(room, &kept)).await
+    }
+
+    /// Whether this is a copy that was put back, and nobody has accepted it: see [`Generation`]. No code may be taken.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.1.load(Ordering::SeqCst)
+    }
+
+    fn note_restored(&self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+
+    async fn word(&self) -> Result<generation::Word, StoreError> {
+        self.0.call(|room| generation::word(room)).await
+    }
+
+    async fn take_word(&self, word: generation::Word) -> Result<(), StoreError> {
+        self.0.call(move |room| generation::take(room, &word)).await
+    }
+
+    async fn accept_copy(&self, word: generation::Word, now: Now) -> Result<u64, StoreError> {
+        let authenticators = self.0.call(move |room| generation::accept(room, &word, now.wall)).await?;
+        self.1.store(false, Ordering::SeqCst);
+        Ok(authenticators)
+    }
+
+    /// Authenticators, `most` at most, that were used at a time which lies ahead of the clock: name, label, and until when
+    /// they take no code.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn used_ahead(
+        &self,
+        now: Now,
+        most: u32,
+    ) -> Result<Vec<(String, String, WallTime)>, StoreError> {
+        self.0.call(move |room| clock::ahead(room, now.wall, most)).await
     }
 
     /// Commits that wrote something since the start.

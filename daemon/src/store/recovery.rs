@@ -110,7 +110,6 @@ pub(super) fn give_back(room: &Room, id: i64, attempt: AttemptId) -> Result<(), 
 }
 
 /// Makes every code of every account worth nothing. Tells how many were unused.
-#[allow(dead_code, reason = "for whoever accepts a restored store, in the transaction that does it")]
 pub(super) fn void_all(room: &Room) -> Result<u64, StoreError> {
     let unused =
         room.db

@@ -2,8 +2,17 @@
 //! one has made of the file. A step that was released is never edited.
 
 /// Step n brings a file from schema n to n + 1.
-pub(super) const MIGRATIONS: &[&str] =
-    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES, STOLEN_PASSWORDS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    FOUNDATIONS,
+    BUDGETS,
+    PREFIXES_AND_BOOT,
+    RECOVERY,
+    DISABLED,
+    REPLACES,
+    STOLEN_PASSWORDS,
+    WALL,
+    GENERATION,
+];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -138,6 +147,7 @@ CREATE TABLE disabled (
 
 /// A pending authenticator that takes the place of another when it is confirmed.
 const REPLACES: &str = "ALTER TABLE authenticator ADD COLUMN replaces INTEGER;";
+
 /// Right passwords behind wrong codes: who has had a diagnostic bind since the last success, the last few of them, and
 /// the accounts whose password looks stolen.
 const STOLEN_PASSWORDS: &str = r"
@@ -156,4 +166,19 @@ CREATE TABLE stolen_password (
     last INTEGER NOT NULL,
     last_from TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// How far the wall clock was believed, and whether it was.
+const WALL: &str = r"
+ALTER TABLE progress ADD COLUMN wall INTEGER;
+ALTER TABLE progress ADD COLUMN wall_boot TEXT;
+ALTER TABLE progress ADD COLUMN wall_offset INTEGER;
+ALTER TABLE progress ADD COLUMN wall_offset_at INTEGER;
+ALTER TABLE progress ADD COLUMN wall_suspect TEXT;
+ALTER TABLE progress ADD COLUMN wall_suspect_by INTEGER;
+";
+
+/// By which a restored copy of the file is noticed.
+const GENERATION: &str = r"
+ALTER TABLE progress ADD COLUMN generation TEXT;
 ";

@@ -68,8 +68,19 @@ pub enum Refused {
     NoBindLeft(LaneKey),
     /// Every slot of a lane stayed taken.
     Full,
+    /// No code can be judged at this time.
+    Codes(CodesRefused),
     /// The store did not answer.
     Store(StoreError),
+}
+
+/// Why no code can be judged, right or wrong, anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodesRefused {
+    /// The wall clock is not believed.
+    ClockSuspect,
+    /// The store is a copy that was put back.
+    StoreRestored,
 }
 
 /// The slots an attempt holds.
@@ -131,6 +142,13 @@ pub struct Proofs {
     pub code: CodeTry,
     /// Whether the password will be bound.
     pub bind: BindNeed,
+}
+
+impl Proofs {
+    /// Whether it cannot be done without a code. Where a bare password is bound, a code behind it is only looked for.
+    fn needs_code(&self) -> bool {
+        !matches!(self.code, CodeTry::NotAsked | CodeTry::Behind(_)) && self.bind != BindNeed::Bare
+    }
 }
 
 /// The tarpit.
@@ -203,6 +221,13 @@ impl Tarpit {
         self.observe_until.filter(|day| self.clock.now().wall.0 < day.end_s())
     }
 
+    /// Why no code can be judged now, if none can.
+    #[must_use]
+    pub fn codes_refused(&self) -> Option<CodesRefused> {
+        let clock = self.clock.suspicion().map(|_| CodesRefused::ClockSuspect);
+        clock.or_else(|| self.store.is_restored().then_some(CodesRefused::StoreRestored))
+    }
+
     fn enforces(&self) -> bool {
         self.observes_until().is_none()
     }
@@ -268,7 +293,8 @@ impl Tarpit {
         }
     }
 
-    /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step.
+    /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step. While no
+    /// code can be judged, who needs none is charged without one, and all others are refused here.
     ///
     /// # Errors
     /// [`Refused`]: then nothing was compared, and nothing is counted.
@@ -278,6 +304,11 @@ impl Tarpit {
         account: &Account,
         proofs: Proofs,
     ) -> Result<Charge, Refused> {
+        let code = match self.codes_refused() {
+            Some(why) if proofs.needs_code() => return Err(Refused::Codes(why)),
+            Some(_) => CodeTry::NotAsked,
+            None => proofs.code,
+        };
         let now = self.clock.now();
         let known = tried
             .place
@@ -295,7 +326,7 @@ impl Tarpit {
                 .place
                 .can_hold_a_reservation()
                 .then(|| CodePair { source: *tried.place.source(), service: tried.place.service().clone() }),
-            code: proofs.code,
+            code,
             window_steps: self.window_steps,
             enforce: self.enforces(),
             account_limits: self.account_limits,
@@ -420,6 +451,13 @@ impl Tarpit {
         bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
+        let settlement = match settlement {
+            // While the wall or the store is not believed, nothing is learned.
+            Settlement::Granted { .. } if self.codes_refused().is_some() => {
+                Settlement::Granted { learn: None }
+            }
+            settled @ (Settlement::Granted { .. } | Settlement::Failed | Settlement::Released) => settled,
+        };
         let now = self.clock.now();
         let jitter = jitter();
         let failed = matches!(settlement, Settlement::Failed);

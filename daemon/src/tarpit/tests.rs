@@ -1,6 +1,7 @@
 //! The tarpit on a real store: who waits for a slot, for how long, and what a refusal leaves behind.
 
 mod month;
+mod suspect;
 
 use super::*;
 use crate::clock::WallTime;

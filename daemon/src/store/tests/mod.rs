@@ -3,9 +3,11 @@
 
 mod account;
 mod authenticators;
+mod clock;
 mod codes;
 mod disabled;
 mod faults;
+mod generation;
 mod lanes;
 mod locks;
 mod recovery;

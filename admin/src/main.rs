@@ -9,6 +9,7 @@ mod args;
 mod attempt;
 mod client;
 mod configuration;
+mod emergency;
 mod enroll;
 mod import;
 mod locks;
@@ -43,6 +44,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Enroll(enroll) => enroll::run(args, enroll),
         Command::Import(import) => import::run(args, import),
         Command::Recovery(recovery) => recovery::run(args, recovery),
+        Command::Emergency { command } => emergency::run(args, command),
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
@@ -103,6 +105,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Locked(_)
             | Reply::Revoked(_)
             | Reply::Users(_)
+            | Reply::EmergencyMade(_)
+            | Reply::EmergencyList(_)
+            | Reply::EmergencyRevoked(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

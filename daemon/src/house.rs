@@ -4,7 +4,7 @@ use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::local_accounts::LocalAccounts;
-use crate::store::Store;
+use crate::store::{Emergency, Store};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct House {
     pub tarpit: Tarpit,
     /// Where it is all kept.
     pub store: Store,
+    /// What lets people in while the directory and the store are away.
+    pub emergency: Emergency,
     /// Where records go.
     pub auditor: Auditor,
     /// The time.

@@ -6,7 +6,7 @@ use crate::clock::{Boot, Clock};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
-use crate::store::{SealKey, Store, StoreError};
+use crate::store::{Emergency, SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use crate::{admin, listener};
@@ -23,6 +23,8 @@ use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// The file of emergency passwords, beside the state.
+const EMERGENCY: &str = "emergency.db";
 /// How often what changed in prefix lanes is written down.
 const PREFIXES: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,8 @@ pub fn build(
     let (store, resumed) =
         Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
             .map_err(|error| at("store.path", &error))?;
+    let emergency = Emergency::open(&config.store.path.with_file_name(EMERGENCY))
+        .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time);
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
@@ -84,6 +88,7 @@ pub fn build(
         directory,
         tarpit,
         store,
+        emergency,
         auditor,
         clock,
         tickets: Tickets::default(),

@@ -1,6 +1,7 @@
 //! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; whatever is changed is
 //! recorded.
 
+mod emergency;
 mod enroll;
 mod lock;
 mod locks;
@@ -114,6 +115,9 @@ async fn answer(
         Request::UserRevoke { user, label } => enroll::revoke(house, peer, &user, &label).await,
         Request::UserList { after } => users::page(house, after).await,
         Request::UserListWithout { first } => listing.without(house, first).await,
+        Request::EmergencyCreate { users, count } => emergency::create(house, peer, &users, count).await,
+        Request::EmergencyList {} => emergency::list(house).await,
+        Request::EmergencyRevoke { user } => emergency::revoke(house, peer, &user).await,
         Request::UserDisable { user, until, reason } => {
             lock::disable(house, peer, &user, until, reason).await
         }

@@ -61,7 +61,7 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     let mut record = Record::new(id, "auth", &caller.user);
     let ended = match judge(house, id, caller, &mut dialogue, &mut record).await {
         Ok(judged) => {
-            let used = recovery::Used::of(&judged);
+            let used = recovery::Used::of(&judged.charge);
             let ended = settle(house, &dialogue, judged).await;
             recovery::tell(house, &mut dialogue, used, &ended.decision).await;
             ended

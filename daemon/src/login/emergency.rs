@@ -5,6 +5,7 @@
 //! A right one that lacks its place and code goes on too, with a password in its stead that is nobody's: the answer then
 //! is what any wrong password would get, and the directory never sees one.
 
+use super::recovery::{self, Used};
 use crate::attempt::Deadline;
 use crate::audit::{Proved, Record, event_line};
 use crate::decision::Decision;
@@ -27,7 +28,7 @@ pub(super) async fn break_glass(
     tried: &Try<'_>,
     name: &Username,
     answers: Answers,
-    dialogue: &Dialogue,
+    dialogue: &mut Dialogue,
     record: &mut Record,
 ) -> Result<Answers, Decision> {
     let Some((password, code)) = EmergencyPassword::among(&answers) else { return Ok(answers) };
@@ -38,9 +39,9 @@ pub(super) async fn break_glass(
     } else {
         None
     };
-    let grant = proved.and_then(|proof| {
+    let grant = proved.and_then(|(proof, used)| {
         let left = proof.left();
-        Grant::by_emergency(tried.attempt, &proof).map(|grant| (grant, left))
+        Grant::by_emergency(tried.attempt, &proof).map(|grant| (Decision::Grant(grant), left, used))
     });
     let place = record.place.clone();
     let say = |word: &str, left: &str| {
@@ -55,13 +56,14 @@ pub(super) async fn break_glass(
         ];
         house.auditor.alert(&event_line(word, &fields));
     };
-    let Some((grant, left)) = grant else {
+    let Some((grant, left, used)) = grant else {
         say("emergency-refused", "-");
         return Ok(decoy(answers));
     };
     say("emergency-login", &left.to_string());
+    recovery::tell(house, dialogue, used, &grant).await;
     record.account = Some(account);
-    Err(Decision::Grant(grant))
+    Err(grant)
 }
 
 /// Neither a local account's name nor one that an administrator has locked. A store that does not answer locks nobody
@@ -73,24 +75,25 @@ async fn may_be_let_in(house: &House, name: &Username, found: &Found) -> bool {
     !local && !matches!(Deadline::within(PATIENCE).bound(lock).await, Some(Ok(Some(_))))
 }
 
-/// Spends it, where a place or a code stands beside it.
+/// Spends it, where a place or a code stands beside it; tells too if that was a recovery code.
 async fn prove(
     house: &House,
     tried: &Try<'_>,
     found: Found,
     code: Secret,
     record: &mut Record,
-) -> Option<EmergencyProof> {
+) -> Option<(EmergencyProof, Option<Used>)> {
     let wall = house.clock.now().wall;
     if tried.place.network().is_some() || *tried.place.source() == Source::Local {
-        return house.emergency.spend(tried.attempt, found, wall).await.ok().flatten();
+        let proof = house.emergency.spend(tried.attempt, found, wall).await.ok().flatten()?;
+        return Some((proof, None));
     }
     if code.is_empty() {
         return None;
     }
     let (account, name) = (found.account().clone(), found.name().clone());
     let charge = house.tarpit.charge_emergency(tried, &account, &name, CodeTry::Code(code)).await.ok()?;
-    let right = is_right(&charge);
+    let (right, used) = (is_right(&charge), Used::of(&charge));
     // Spent either way: whoever holds one somewhere else guesses at the code as often as there are passwords.
     let proof = house.emergency.spend(tried.attempt, found, wall).await.ok().flatten();
     let granted = proof.filter(|_| right);
@@ -100,8 +103,9 @@ async fn prove(
         None => Settlement::Released,
     };
     let settled = house.tarpit.settle(charge, settlement, Bind::NotSent, None).await;
-    record.code = if granted.is_some() { Proved::Right } else { Proved::No };
-    granted.filter(|_| matches!(settled, Ok(Settled::Done)))
+    let proof = granted.filter(|_| matches!(settled, Ok(Settled::Done)))?;
+    record.code = if used.is_some() { Proved::Recovery } else { Proved::Right };
+    Some((proof, used))
 }
 
 fn is_right(charge: &Charge) -> bool {

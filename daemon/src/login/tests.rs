@@ -154,8 +154,9 @@ async fn breaks_glass(house: &House, password: &EmergencyPassword) -> bool {
     let typed = Secret::copy_of(password.shown().as_bytes());
     let answers = Answers::Separate { password: Some(typed), code: Some(Secret::default()) };
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    let (dialogue, mut record) = (Dialogue::new(ours), Record::new(id, "auth", b"alice"));
-    let broken = emergency::break_glass(house, &tried, &alice().name, answers, &dialogue, &mut record).await;
+    let (mut dialogue, mut record) = (Dialogue::new(ours), Record::new(id, "auth", b"alice"));
+    let broken =
+        emergency::break_glass(house, &tried, &alice().name, answers, &mut dialogue, &mut record).await;
     match broken {
         Err(Decision::Grant(grant)) => {
             assert_eq!(grant.reason(), Reason::EmergencyPassword);

@@ -235,6 +235,11 @@ impl Emergency {
         accounts
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
+        guard(&self.0.file)
+    }
+
     /// Runs `work` off the async threads, alone.
     async fn call<T: Send + 'static>(
         &self,

@@ -5,6 +5,7 @@ mod account;
 mod authenticators;
 mod codes;
 mod disabled;
+mod emergency;
 mod faults;
 mod lanes;
 mod locks;

@@ -45,6 +45,11 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Make a user's recovery codes: ten, each good once in a code's stead. Those of an earlier set become void
     Recovery(RecoveryArgs),
+    /// One-time passwords for the day when the directory or the store is down
+    Emergency {
+        #[command(subcommand)]
+        command: EmergencyCommand,
+    },
     /// Look at a user
     User {
         #[command(subcommand)]
@@ -118,6 +123,26 @@ pub(crate) enum UserCommand {
     /// Let a user in again who was locked out by `disable`
     Enable {
         /// Name in the directory
+        user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EmergencyCommand {
+    /// Make emergency passwords and print them once
+    Create {
+        /// Names in the directory
+        #[arg(required = true, value_name = "USER")]
+        users: Vec<String>,
+        /// How many for each
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        count: u32,
+    },
+    /// List who has some
+    List,
+    /// Make a user's emergency passwords void; the directory need not answer
+    Revoke {
+        /// What the account was called when they were made
         user: String,
     },
 }

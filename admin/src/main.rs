@@ -10,6 +10,7 @@ mod attempt;
 mod client;
 mod clock;
 mod configuration;
+mod emergency;
 mod enroll;
 mod import;
 mod locks;
@@ -44,6 +45,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Enroll(enroll) => enroll::run(args, enroll),
         Command::Import(import) => import::run(args, import),
         Command::Recovery(recovery) => recovery::run(args, recovery),
+        Command::Emergency { command } => emergency::run(args, command),
         Command::User { command: UserCommand::Show { user } } => {
             show(args, &Request::UserShow { user: user.clone() })
         }
@@ -112,6 +114,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Locked(_)
             | Reply::Revoked(_)
             | Reply::Users(_)
+            | Reply::EmergencyMade(_)
+            | Reply::EmergencyList(_)
+            | Reply::EmergencyRevoked(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

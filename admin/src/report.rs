@@ -148,7 +148,13 @@ pub(crate) fn lock(lock: &DisabledReport) -> String {
 pub(crate) fn locked(locked: &Locked) -> String {
     let who = harmless(&locked.account);
     match (&locked.disabled, locked.changed) {
-        (Some(disabled), _) => format!("{who} is let in by nothing: {}", harmless(&lock(disabled))),
+        (Some(disabled), _) => {
+            let void = match locked.emergency_revoked {
+                0 => String::new(),
+                number => format!("\n{} can no longer be used.", count(number.into(), "emergency password")),
+            };
+            format!("{who} is let in by nothing: {}{void}", harmless(&lock(disabled)))
+        }
         (None, true) => format!("{who} is let in again, as the rules say."),
         (None, false) => format!("{who} was not disabled."),
     }

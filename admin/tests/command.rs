@@ -99,6 +99,8 @@ fn wrong_use_is_exit_code_2() {
         &["user"],
         &["user", "unlock"],
         &["user", "revoke", "alice"],
+        &["emergency", "create"],
+        &["emergency", "create", "alice", "--count", "21"],
         &["enroll", "alice", "--confirm", "1", "--replace"],
         &["locks", "clear"],
         &["locks", "192.0.2.7"],

@@ -120,6 +120,20 @@ pub enum Request {
         #[serde(default)]
         first: bool,
     },
+    /// Make emergency passwords for users of the directory; for all of them or none.
+    EmergencyCreate {
+        /// Names in the directory, 1 to 100.
+        users: Vec<String>,
+        /// How many for each, 1 to 20.
+        count: u32,
+    },
+    /// Who has emergency passwords.
+    EmergencyList {},
+    /// Make a user's emergency passwords void. The directory is not asked.
+    EmergencyRevoke {
+        /// What the account was called when they were made.
+        user: String,
+    },
     /// Lock a user out, whatever is proved.
     UserDisable {
         /// Name in the directory.
@@ -176,6 +190,12 @@ pub enum Reply {
     Revoked(Revoked),
     /// To [`Request::UserList`] and [`Request::UserListWithout`].
     Users(Users),
+    /// To [`Request::EmergencyCreate`].
+    EmergencyMade(EmergencyMade),
+    /// To [`Request::EmergencyList`].
+    EmergencyList(EmergencyList),
+    /// To [`Request::EmergencyRevoke`].
+    EmergencyRevoked(EmergencyRevoked),
     /// To [`Request::UserDisable`] and [`Request::UserEnable`].
     Locked(Locked),
     /// To [`Request::Locks`].
@@ -445,6 +465,61 @@ pub struct Locked {
     pub disabled: Option<DisabledReport>,
     /// Whether anything was changed.
     pub changed: bool,
+    /// Unused emergency passwords that the lock has made void.
+    #[serde(default)]
+    pub emergency_revoked: u32,
+}
+
+/// New emergency passwords: shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyMade {
+    /// Those of each user.
+    pub made: Vec<EmergencySet>,
+}
+
+/// New emergency passwords of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencySet {
+    /// Name as the directory spells it.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// The passwords, as people write them down.
+    pub passwords: Vec<SecretText>,
+}
+
+/// Who has emergency passwords.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyList {
+    /// By name.
+    pub accounts: Vec<EmergencyReport>,
+}
+
+/// The emergency passwords of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyReport {
+    /// What the directory called the account when they were made.
+    pub account: String,
+    /// Immutable id.
+    pub id: String,
+    /// Those that are good.
+    pub unused: u32,
+    /// Those that were used.
+    pub used: u32,
+    /// When the last one was made, seconds since 1970.
+    pub created: u64,
+    /// When one was last used, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<u64>,
+}
+
+/// Emergency passwords that are void now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyRevoked {
+    /// The name that was asked for.
+    pub account: String,
+    /// How many there were.
+    pub revoked: u32,
 }
 
 /// One authenticator, without its seed.

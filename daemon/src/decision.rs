@@ -19,6 +19,8 @@ pub enum Decision {
 pub enum Reason {
     /// The rule is met.
     RuleMet,
+    /// An emergency password was spent.
+    EmergencyPassword,
     /// The bytes given cannot be anybody's name.
     UnusableName,
     /// sshd refuses this account by itself and sent its marker instead of what was typed.
@@ -87,6 +89,7 @@ impl Reason {
     pub const fn word(self) -> &'static str {
         match self {
             Self::RuleMet => "rule-met",
+            Self::EmergencyPassword => "emergency-password",
             Self::UnusableName => "unusable-name",
             Self::RefusedBySshd => "refused-by-sshd",
             Self::UnknownAccount => "unknown-account",

@@ -2,15 +2,17 @@
 //! the compiler sees to it that nobody else can make one.
 
 use crate::attempt::AttemptId;
+use crate::decision::Reason;
 use crate::directory::PasswordProof;
+use crate::store::EmergencyProof;
 use crate::totp::CodeProof;
 use twinlock_policy::{AccountId, Plan};
 
-/// Everything the rule asks was proved.
+/// Everything the rule asks was proved, or an emergency password was spent.
 #[derive(Debug)]
 #[must_use]
 pub struct Grant {
-    _made_here_only: (),
+    reason: Reason,
 }
 
 impl Grant {
@@ -30,6 +32,18 @@ impl Grant {
         if (factors.code && !code_proved) || (factors.password && !password_proved) {
             return None;
         }
-        Some(Self { _made_here_only: () })
+        Some(Self { reason: Reason::RuleMet })
+    }
+
+    /// A grant by an emergency password that this attempt has spent: it needs no rule.
+    #[must_use]
+    pub fn by_emergency(attempt: AttemptId, spent: &EmergencyProof) -> Option<Self> {
+        (spent.attempt() == attempt).then_some(Self { reason: Reason::EmergencyPassword })
+    }
+
+    /// Why, for the record.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
     }
 }

@@ -4,7 +4,7 @@ use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::local_accounts::LocalAccounts;
-use crate::store::{Generation, Store};
+use crate::store::{Emergency, Generation, Store};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct House {
     pub store: Store,
     /// By which a restored copy of it is noticed.
     pub generation: Generation,
+    /// What lets people in while the directory and the store are away.
+    pub emergency: Emergency,
     /// Where records go.
     pub auditor: Auditor,
     /// The time.

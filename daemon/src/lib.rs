@@ -14,6 +14,7 @@ pub mod conclude;
 pub mod decision;
 pub mod dialogue;
 pub mod directory;
+pub mod emergency;
 pub mod grant;
 pub mod house;
 pub mod listener;

@@ -5,6 +5,7 @@
 //! decides nothing about it.
 
 mod diagnose;
+mod emergency;
 mod recovery;
 mod steps;
 #[cfg(test)]
@@ -60,7 +61,7 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     let mut record = Record::new(id, "auth", &caller.user);
     let ended = match judge(house, id, caller, &mut dialogue, &mut record).await {
         Ok(judged) => {
-            let used = recovery::Used::of(&judged);
+            let used = recovery::Used::of(&judged.charge);
             let ended = settle(house, &dialogue, judged).await;
             recovery::tell(house, &mut dialogue, used, &ended.decision).await;
             ended
@@ -69,12 +70,12 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     };
     let (verdict, reason) = match veiled(house, caller, ended.decision) {
         // Without random numbers there is no ticket, and the account phase judges anew.
-        Decision::Grant(_) => {
+        Decision::Grant(grant) => {
             if let Some(news) = ended.news {
                 dialogue.tell(&news).await;
             }
             let ticket = house.tickets.issue(caller.bearer()).ok();
-            (Verdict::Grant { ticket, authtok: ended.authtok }, Reason::RuleMet)
+            (Verdict::Grant { ticket, authtok: ended.authtok }, grant.reason())
         }
         Decision::Deny(reason) => (Verdict::Deny, reason),
         Decision::Unavailable(reason) => (Verdict::Unavailable, reason),
@@ -101,9 +102,6 @@ async fn judge(
     let answers = dialogue.collect(questions).await.map_err(|broken| Decision::Deny(broken.into()))?;
 
     let name = name.map_err(|_| Decision::Deny(Reason::UnusableName))?;
-    if gate == Gate::Closed {
-        return Err(Decision::Deny(Reason::PrefixClosed));
-    }
     let tried = Try {
         attempt: id,
         place: &place,
@@ -111,6 +109,10 @@ async fn judge(
         hold: house.policy.service(&caller.service).hold,
         deadline: Deadline::within(DECIDING),
     };
+    let answers = emergency::break_glass(house, &tried, &name, answers, dialogue, record).await?;
+    if gate == Gate::Closed {
+        return Err(Decision::Deny(Reason::PrefixClosed));
+    }
     let account = match find(house, &name, tried.deadline, record).await? {
         Ok(account) => account,
         Err(reason) => return nobody(house, &tried, &name, questions, &answers, reason, record).await,

@@ -6,7 +6,7 @@ use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
-use crate::store::{Generation, SealKey, Store, StoreError};
+use crate::store::{Emergency, Generation, SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use crate::{admin, clock_watch, listener};
@@ -23,6 +23,8 @@ use twinlock_policy::{Policy, check};
 
 /// How often the tarpit's time line is written down while nobody logs in.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// The file of emergency passwords, beside the state.
+const EMERGENCY: &str = "emergency.db";
 /// How often what changed in prefix lanes is written down.
 const PREFIXES: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,8 @@ pub fn build(
             .map_err(|error| at("store.path", &error))?;
     let generation = Generation::compare(&config.store.generation(), &store, &resumed.generation)
         .map_err(|error| at("store.generation", &error))?;
+    let emergency = Emergency::open(&config.store.path.with_file_name(EMERGENCY))
+        .map_err(|error| at("store.path", &error))?;
     let clock = Clock::system(resumed.lane_time, &resumed.clock, boot.as_ref(), Arc::new(RunningKernel));
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
@@ -87,6 +91,7 @@ pub fn build(
         tarpit,
         store,
         generation,
+        emergency,
         auditor,
         clock,
         tickets: Tickets::default(),

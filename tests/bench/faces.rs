@@ -45,13 +45,14 @@ spread_limit = { failures = 10000, accounts = 10000, within = "1s", for = "1s" }
 "#;
 
 /// A kind of denial: the reason in its record, and what accounts of that kind are called.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("unknown-account", "nobody"),
     ("wrong-code", "coded"),
     ("wrong-password", "worded"),
     ("replayed-code", "again"),
     ("lane-closed", "closed"),
     ("denied-by-rule", "gone"),
+    ("disabled-by-administrator", "locked"),
 ];
 
 /// Time from the last answer to the verdict in milliseconds, and the questions before.
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
 }
 
 async fn compare() -> bool {
-    let with_phones = ["coded", "worded", "again"];
+    let with_phones = ["coded", "worded", "again", "locked"];
     let mut names: Vec<String> = vec!["closed".into(), "gone".into()];
     for kind in with_phones {
         names.extend((0..SAMPLES / SAMPLES_AN_ACCOUNT).map(|number| format!("{kind}{number}")));
@@ -82,6 +83,9 @@ async fn compare() -> bool {
     let site = Site::start(&slapd.settings("ldaps", &[slapd.ldaps_url()]), RULES);
     let phones: BTreeMap<String, Phone> =
         names.iter().map(|name| (name.clone(), site.enroll(name))).collect();
+    for name in names.iter().filter(|name| name.starts_with("locked")) {
+        assert!(site.twinlock(&["user", "disable", name]).status.success(), "{name}");
+    }
     let scene = Arc::new(Scene { site, next_source: AtomicU32::new(0) });
 
     let wrong = phones["closed"].wrong_code();
@@ -119,7 +123,9 @@ async fn sample(scene: &Scene, reason: &str, user: &str, phone: Option<Phone>) -
     let now = step_now();
     let codes: [String; SAMPLES_AN_ACCOUNT] = match (reason, &phone) {
         // An older code than one that was reserved is none any more, a newer one is.
-        ("wrong-password", Some(phone)) => [phone.code_at(now), phone.code_at(now + 1)],
+        ("wrong-password" | "disabled-by-administrator", Some(phone)) => {
+            [phone.code_at(now), phone.code_at(now + 1)]
+        }
         ("replayed-code", Some(phone)) => {
             let code = phone.code_at(now);
             let client = Client::connect(&scene.site.path("login.sock")).await;
@@ -169,13 +175,13 @@ fn millis(time: Duration) -> f64 {
 
 /// Prints everything; tells whether no pair can be told apart and all were asked the same.
 fn table(faces: &BTreeMap<&str, Vec<Face>>) -> bool {
-    println!("{:<16} {:>7}  {:>8} {:>8} {:>8}", "denial", "samples", "p5 ms", "p50 ms", "p95 ms");
+    println!("{:<26} {:>7}  {:>8} {:>8} {:>8}", "denial", "samples", "p5 ms", "p50 ms", "p95 ms");
     let mut times = BTreeMap::new();
     for (reason, faces) in faces {
         let mut sorted: Vec<f64> = faces.iter().map(|face| face.0).collect();
         sorted.sort_by(f64::total_cmp);
         let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
-        println!("{reason:<16} {:>7}  {:>8.2} {:>8.2} {:>8.2}", sorted.len(), at(5), at(50), at(95));
+        println!("{reason:<26} {:>7}  {:>8.2} {:>8.2} {:>8.2}", sorted.len(), at(5), at(50), at(95));
         times.insert(*reason, sorted);
     }
     let mut largest: f64 = 0.0;

@@ -87,6 +87,53 @@ fn root_gets_in_by_key_and_on_the_console_with_the_daemon_stopped_and_nobody_els
 }
 
 #[test]
+fn a_recovery_code_lets_in_once_through_sshd_and_says_how_many_are_left() {
+    if !can_play("a lost phone") {
+        return;
+    }
+    let (_slapd, site) = site();
+    let codes = site.recovery_codes("alice");
+    let host = Host::start(&site, &["alice"], "");
+    let session = host.ssh("alice", "keyboard-interactive", "alice's password", &codes[0]);
+    assert!(session.entered, "{session:?} {}", host.sshd_log());
+    assert!(format!("{session:?}").contains("9 recovery codes left."), "{session:?}");
+    assert!(!host.ssh("alice", "keyboard-interactive", "alice's password", &codes[0]).entered, "once");
+    assert_eq!(field(&site.attempt(2), "reason"), "replayed-code");
+}
+
+#[test]
+fn with_the_directory_stopped_emergency_passwords_let_in_through_sshd_and_at_the_console() {
+    if !can_play("an emergency") {
+        return;
+    }
+    let mut slapd = Slapd::start();
+    let rules = RULES.replace("[\"192.0.2.0/24\"]", "[\"192.0.2.0/24\", \"127.0.0.1/32\"]");
+    let site = Site::start(&slapd.settings("ldaps", &[slapd.ldaps_url()]), &rules);
+    let passwords = site.emergency_passwords("alice", 2);
+    let host = Host::start(&site, &["alice"], "");
+    slapd.stop();
+    let session = host.ssh("alice", "keyboard-interactive", &passwords[0], "");
+    assert!(
+        session.entered && session.output.contains("entered as alice"),
+        "{session:?} {}",
+        host.sshd_log()
+    );
+    let screen = host.console(
+        "alice",
+        &[
+            ("Password: ", Some(&passwords[1])),
+            ("Verification code: ", Some("")),
+            ("$ ", Some("echo console-$((40+2)); exit")),
+        ],
+    );
+    assert!(screen.contains("console-42"), "{screen}");
+    let records = site.attempts(2);
+    let by_password = |record: &String| field(record, "reason") == "emergency-password";
+    assert!(records.iter().all(by_password), "{records:#?}");
+    assert_eq!((field(&records[0], "service"), field(&records[1], "service")), ("sshd", "login"));
+}
+
+#[test]
 fn sshd_hides_what_is_typed_for_accounts_it_refuses_and_nothing_is_compared() {
     if !can_play("sshd's marker") {
         return;

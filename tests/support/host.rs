@@ -207,7 +207,7 @@ impl Host {
                 "-o",
                 "UserKnownHostsFile=/dev/null",
                 "-o",
-                "LogLevel=ERROR",
+                "LogLevel=INFO",
             ])
             .args(["-o", "NumberOfPasswordPrompts=1", "-o", &format!("PreferredAuthentications={methods}")])
             .args(["-l", user, to])

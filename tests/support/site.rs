@@ -224,6 +224,20 @@ impl Site {
         made["codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect()
     }
 
+    /// Gives a user emergency passwords.
+    ///
+    /// # Panics
+    /// The daemon refuses.
+    #[must_use]
+    pub fn emergency_passwords(&self, user: &str, count: u32) -> Vec<String> {
+        let count = count.to_string();
+        let output = self.twinlock(&["--json", "emergency", "create", user, "--count", &count]);
+        assert!(output.status.success(), "emergency: {}", String::from_utf8_lossy(&output.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let passwords = made["made"][0]["passwords"].as_array().unwrap();
+        passwords.iter().map(|password| password.as_str().unwrap().to_owned()).collect()
+    }
+
     /// A PAM stack of one line: the module, pointed at this daemon.
     #[must_use]
     pub fn stack(&self, service: &str) -> Stack {

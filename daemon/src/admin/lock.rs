@@ -34,6 +34,7 @@ pub(super) async fn disable(
         .disable(&account.id, &account.name, lock.clone(), now)
         .await
         .map_err(|error| of_store(&error))?;
+    let emergency_revoked = house.emergency.revoke(&account.id).await.map_err(|error| of_store(&error))?;
     let day = day.map_or_else(|| "-".to_owned(), |day| day.to_string());
     let fields = [
         ("by", lock.by.as_str()),
@@ -41,6 +42,7 @@ pub(super) async fn disable(
         ("account", account.id.as_str()),
         ("until", &day),
         ("reason", lock.reason.as_deref().unwrap_or("-")),
+        ("emergency_revoked", &emergency_revoked.to_string()),
     ];
     house.auditor.event(&event_line("user-disabled", &fields));
     let disabled = house.store.disabled(&account.id, now).await.map_err(|error| of_store(&error))?;
@@ -49,6 +51,7 @@ pub(super) async fn disable(
         id: account.id.to_string(),
         disabled,
         changed: true,
+        emergency_revoked,
     }))
 }
 
@@ -65,5 +68,6 @@ pub(super) async fn enable(house: &House, peer: &UCred, user: &str) -> Result<Re
         id: account.id.to_string(),
         disabled: None,
         changed: was,
+        emergency_revoked: 0,
     }))
 }

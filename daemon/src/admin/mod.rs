@@ -2,6 +2,7 @@
 //! recorded.
 
 mod clock;
+mod emergency;
 mod enroll;
 mod lock;
 mod locks;
@@ -116,6 +117,9 @@ async fn answer(
         Request::UserRevoke { user, label } => enroll::revoke(house, peer, &user, &label).await,
         Request::UserList { after } => users::page(house, after).await,
         Request::UserListWithout { first } => listing.without(house, first).await,
+        Request::EmergencyCreate { users, count } => emergency::create(house, peer, &users, count).await,
+        Request::EmergencyList {} => emergency::list(house).await,
+        Request::EmergencyRevoke { user } => emergency::revoke(house, peer, &user).await,
         Request::UserDisable { user, until, reason } => {
             lock::disable(house, peer, &user, until, reason).await
         }

@@ -76,7 +76,7 @@ impl Auditor {
         self.enqueue(Entry { severity: Severity::LOG_WARNING, line: text.to_owned() });
     }
 
-    /// Something the administrator should act on.
+    /// Something the administrator must hear of at once.
     pub fn alert(&self, text: &str) {
         self.enqueue(Entry { severity: Severity::LOG_ALERT, line: text.to_owned() });
     }

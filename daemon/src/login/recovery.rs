@@ -1,11 +1,11 @@
 //! What the use of a recovery code leaves behind: an event in the record, and a word to whoever was let in. A denial
 //! says nothing of it.
 
-use super::Judged;
 use crate::audit::event_line;
 use crate::decision::{Decision, Reason};
 use crate::dialogue::Dialogue;
 use crate::house::House;
+use crate::tarpit::Charge;
 
 /// A recovery code that the charge has spent.
 pub(super) struct Used {
@@ -15,11 +15,10 @@ pub(super) struct Used {
 }
 
 impl Used {
-    pub(super) fn of(judged: &Judged) -> Option<Self> {
-        let (_, charge) = judged.charge.of_account()?;
+    pub(super) fn of(charge: &Charge) -> Option<Self> {
+        let (_, charge) = charge.of_account()?;
         let left = charge.recovery_left()?;
-        let user = judged.account.as_ref().map(|account| account.name.to_string()).unwrap_or_default();
-        Some(Self { account: charge.account().to_string(), user, left })
+        Some(Self { account: charge.account().to_string(), user: charge.name().to_string(), left })
     }
 }
 

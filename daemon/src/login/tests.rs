@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::WallTime;
+use crate::emergency::EmergencyPassword;
 use crate::local_accounts::LocalAccounts;
 use crate::store::{BindNeed, CodeTry, NewAuthenticator};
 use crate::tarpit::Proofs;
@@ -28,9 +29,14 @@ impl Folder {
 
     /// A house on this folder's store, whose directory is never asked.
     fn house(&self) -> House {
+        self.house_beside("/etc/passwd".as_ref())
+    }
+
+    /// The same on a host with these local accounts.
+    fn house_beside(&self, passwd: &std::path::Path) -> House {
         let text = format!(
             "[directory.main]\nkind = \"rfc2307\"\nservers = [\"ldap://127.0.0.1:1\"]\nbase = \"dc=example\"\n\
-             tls = {{ mode = \"none\" }}\n[[rule]]\nname = \"all\"\nrequire = [\"password\", \"code\"]\n\
+             tls = {{ mode = \"none\" }}\n[location.office]\nnetworks = [\"192.0.2.0/24\"]\n[[rule]]\nname = \"all\"\nrequire = [\"password\", \"code\"]\n\
              [store]\npath = {:?}\nkey = {{ file = {:?} }}\n[audit]\nsyslog = {:?}\n",
             self.0.join("state.db"),
             self.0.join("seal.key"),
@@ -38,7 +44,7 @@ impl Folder {
         );
         let loaded = twinlock_config::parse(&text, "twinlock.toml".as_ref()).unwrap();
         let policy = twinlock_policy::Policy::new(&loaded.config);
-        crate::start::build(loaded, policy, LocalAccounts::new("/etc/passwd")).unwrap().0
+        crate::start::build(loaded, policy, LocalAccounts::new(passwd)).unwrap().0
     }
 }
 
@@ -133,8 +139,71 @@ async fn a_grant_whose_slot_was_settled_by_somebody_else_is_none() {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let judged = granted(&house).await;
     house.store.clone().close().await;
+    drop(house);
     // Opening the store settles, as failures, what an earlier run left open.
     let later = folder.house();
     let Ended { decision, .. } = settle(&later, &Dialogue::new(ours), judged).await;
     assert!(matches!(decision, Decision::Deny(Reason::ReplayedCode)), "{decision:?}");
+}
+
+/// What break glass makes of an emergency password typed in the office: whether it lets in.
+async fn breaks_glass(house: &House, password: &EmergencyPassword) -> bool {
+    let place = house.policy.place(Source::Address("192.0.2.7".parse().unwrap()), Service::new("sshd"));
+    let (id, deadline) = (AttemptId::random().unwrap(), Deadline::within(DECIDING));
+    let tried = Try { attempt: id, place: &place, invoker: "", hold: false, deadline };
+    let typed = Secret::copy_of(password.shown().as_bytes());
+    let answers = Answers::Separate { password: Some(typed), code: Some(Secret::default()) };
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (mut dialogue, mut record) = (Dialogue::new(ours), Record::new(id, "auth", b"alice"));
+    let broken =
+        emergency::break_glass(house, &tried, &alice().name, answers, &mut dialogue, &mut record).await;
+    match broken {
+        Err(Decision::Grant(grant)) => {
+            assert_eq!(grant.reason(), Reason::EmergencyPassword);
+            true
+        }
+        Err(other) => panic!("{other:?}"),
+        Ok(Answers::Separate { password: Some(decoy), .. }) => {
+            let shown = password.shown();
+            assert_ne!(decoy.expose(), shown.as_bytes(), "a right one goes no further");
+            false
+        }
+        Ok(other) => panic!("{other:?}"),
+    }
+}
+
+async fn emergency_password(house: &House) -> EmergencyPassword {
+    let now = house.clock.now().wall;
+    let made = house.emergency.create(vec![alice()], 1, "uid 0".into(), now).await.unwrap();
+    made.into_iter().next().unwrap().1.remove(0)
+}
+
+/// DESIGN 8: they work while the store does not.
+#[tokio::test]
+async fn an_emergency_password_needs_neither_directory_nor_store_and_is_good_once() {
+    let folder = Folder::new();
+    let house = folder.house();
+    let password = emergency_password(&house).await;
+    house.store.clone().close().await;
+    assert!(breaks_glass(&house, &password).await);
+    let again = house.emergency.find(&alice().name, &password);
+    assert!(again.is_none(), "spent");
+    drop(house);
+    assert!(folder.house().emergency.find(&alice().name, &password).is_none(), "on disk too");
+}
+
+/// DESIGN 4.1: never for a name that is local by now, whatever it was when the password was made.
+#[tokio::test]
+async fn an_emergency_password_lets_nobody_in_under_a_local_name() {
+    let folder = Folder::new();
+    let passwd = folder.0.join("passwd");
+    std::fs::write(&passwd, "root:x:0:0::/:/bin/sh\n").unwrap();
+    let house = folder.house_beside(&passwd);
+    let password = emergency_password(&house).await;
+    std::fs::write(&passwd, "root:x:0:0::/:/bin/sh\nalice:x:1000:1000::/:/bin/sh\n").unwrap();
+    assert!(!breaks_glass(&house, &password).await);
+    std::fs::remove_file(&passwd).unwrap();
+    assert!(!breaks_glass(&house, &password).await, "nor where that cannot be told");
+    std::fs::write(&passwd, "root:x:0:0::/:/bin/sh\n").unwrap();
+    assert!(breaks_glass(&house, &password).await, "refused, it was not spent");
 }

@@ -146,7 +146,9 @@ impl Charge {
         &self.account
     }
 
-    pub(super) const fn name(&self) -> &Username {
+    /// What the directory calls that account.
+    #[must_use]
+    pub const fn name(&self) -> &Username {
         &self.name
     }
 

@@ -32,6 +32,8 @@ pub enum StoreError {
     NothingToReplace,
     /// The account has as many active authenticators as it may have.
     TooManyAuthenticators,
+    /// An account would have more emergency passwords than it may have, or all together.
+    TooManyEmergency,
     /// The operating system has no random numbers to give.
     NoRandom,
 }
@@ -40,7 +42,10 @@ impl StoreError {
     /// Whether it is an answer to what was asked, and not a failure: asking again changes nothing.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::LabelTaken | Self::NothingToReplace | Self::TooManyAuthenticators)
+        matches!(
+            self,
+            Self::LabelTaken | Self::NothingToReplace | Self::TooManyAuthenticators | Self::TooManyEmergency
+        )
     }
 }
 
@@ -75,6 +80,9 @@ impl fmt::Display for StoreError {
             ),
             Self::TooManyAuthenticators => f.write_str(
                 "the account has 8 active authenticators, the most there may be; remove one first",
+            ),
+            Self::TooManyEmergency => f.write_str(
+                "an account has at most 20 unused emergency passwords, and all together 2000; revoke some first",
             ),
             Self::NoRandom => f.write_str("the operating system has no random numbers to give; try again"),
         }

@@ -34,10 +34,38 @@ pub(super) fn open(path: &Path, key: &SealKey) -> Result<(Connection, Lock), Sto
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(|error| refuse(path, format!("SQLite cannot open it: {error}")))?;
-    recognise(path, &db)?;
+    recognise(path, &db, APPLICATION)?;
     set_up(&db).map_err(|error| refuse(path, format!("SQLite cannot be set up on it: {error}")))?;
     migrate(&mut db, key).map_err(|error| refuse(path, format!("its tables cannot be made: {error}")))?;
     check_key(path, &db, key)?;
+    Ok((db, lock))
+}
+
+/// Opens a file of another kind, with tables and a lock of its own.
+pub(super) fn open_apart(
+    path: &Path,
+    application: i64,
+    tables: &str,
+) -> Result<(Connection, Lock), StoreError> {
+    let lock = lock(path)?;
+    private_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags)
+        .map_err(|error| refuse(path, format!("SQLite cannot open it: {error}")))?;
+    recognise(path, &db, application)?;
+    set_up(&db).map_err(|error| refuse(path, format!("SQLite cannot be set up on it: {error}")))?;
+    let mut made = || -> rusqlite::Result<()> {
+        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > 0 {
+            return Ok(());
+        }
+        let transaction = db.transaction()?;
+        transaction.execute_batch(tables)?;
+        transaction.pragma_update(None, "application_id", application)?;
+        transaction.pragma_update(None, "user_version", 1)?;
+        transaction.commit()
+    };
+    made().map_err(|error| refuse(path, format!("its tables cannot be made: {error}")))?;
     Ok((db, lock))
 }
 
@@ -89,7 +117,7 @@ fn remedy(error: &io::Error) -> String {
 }
 
 /// Refuses a database that is not ours before anything is written to it.
-fn recognise(path: &Path, db: &Connection) -> Result<(), StoreError> {
+fn recognise(path: &Path, db: &Connection, ours: i64) -> Result<(), StoreError> {
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
         Ok((
             db.pragma_query_value(None, "application_id", |row| row.get(0))?,
@@ -101,7 +129,7 @@ fn recognise(path: &Path, db: &Connection) -> Result<(), StoreError> {
         refuse(path, format!("it is not a readable store ({error}); restore a backup or name another file"))
     })?;
     let fresh = application == 0 && version == 0 && tables == 0;
-    if !fresh && application != APPLICATION {
+    if !fresh && application != ours {
         return Err(refuse(path, "it is a database, but not a Twinlock store; name another file".into()));
     }
     if version > LAST_OF_THIS_MAJOR {

@@ -347,6 +347,36 @@ impl Tarpit {
         }
     }
 
+    /// Compares the code that stands beside an emergency password. No lane refuses that; its slots are taken all the same.
+    ///
+    /// # Errors
+    /// [`Refused::Store`]: then nothing was compared.
+    pub async fn charge_emergency(
+        &self,
+        tried: &Try<'_>,
+        account: &AccountId,
+        name: &Username,
+        code: CodeTry,
+    ) -> Result<Charge, Refused> {
+        let request = ChargeRequest {
+            attempt: tried.attempt,
+            account: account.clone(),
+            name: name.clone(),
+            lane: Stand::of_account(tried.place, false, tried.invoker).account,
+            limits: self.limits,
+            now: self.clock.now(),
+            pair: None,
+            code,
+            window_steps: self.window_steps,
+            enforce: false,
+            account_limits: self.account_limits,
+            bind: BindNeed::None,
+            way_in: false,
+            raised: false,
+        };
+        self.take_slots(*tried.place.source(), None, Some(&request)).await
+    }
+
     /// The same for a name that does not exist: it stands in prefix lanes only.
     ///
     /// # Errors

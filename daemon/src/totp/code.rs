@@ -222,6 +222,14 @@ mod tests {
             ] {
                 assert_eq!(matching(algorithm, &seed[..length], code, time), [Step(time / 30)], "{code}");
                 assert_eq!(matching(algorithm, &seed[..length], code, time - 30), [], "{code}");
+                let seed = Seed::from_bytes(Zeroizing::new(seed[..length].to_vec())).unwrap();
+                let hits = |digits: usize, step_s, time| {
+                    let parameters = Parameters::new(digits.try_into().unwrap(), algorithm, step_s).unwrap();
+                    parameters.matching(&seed, &code.as_bytes()[8 - digits..], WallTime(time), 0)
+                };
+                assert_eq!(hits(6, 30, time), [Step(time / 30)], "six digits are the last of eight");
+                assert_eq!(hits(8, 60, 2 * time), [Step(time / 30)], "a step twice as long");
+                assert_eq!(hits(6, 60, 2 * time), [Step(time / 30)]);
             }
         }
     }

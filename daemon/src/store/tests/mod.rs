@@ -6,6 +6,7 @@ mod authenticators;
 mod clock;
 mod codes;
 mod disabled;
+mod emergency;
 mod faults;
 mod generation;
 mod lanes;

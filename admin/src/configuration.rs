@@ -20,7 +20,7 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             "valid": true,
             "table": table,
             "bounds": bounds,
-            "waivers": check::waivers(&policy),
+            "waivers": check::waivers(&loaded.config, &policy),
             "warnings": warnings,
         }))?;
         return Ok(Answer::Yes);
@@ -30,7 +30,7 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     for rule in &bounds {
         terminal::print(&bound(rule))?;
     }
-    for waiver in check::waivers(&policy) {
+    for waiver in check::waivers(&loaded.config, &policy) {
         terminal::print(&format!(
             "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
         ))?;

@@ -44,7 +44,7 @@ pub async fn account(
 /// `Err` holds a denial or an outage.
 async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Record) -> Result<(), Decision> {
     let sshd = house.policy.is_sshd(&caller.service);
-    let place = house.policy.place(caller.source, caller.service.clone());
+    let place = house.locations.place(&house.policy, caller.source, &caller.service);
     record.opened(caller, &place, Questions { password: false, code: false, single: false });
     let name = Username::from_pam(&caller.user).map_err(|_| Decision::Deny(Reason::UnusableName))?;
     let account = find(house, &name, Deadline::within(DECIDING), record).await?.map_err(Decision::Deny)?;

@@ -93,7 +93,7 @@ async fn judge(
     dialogue: &mut Dialogue,
     record: &mut Record,
 ) -> Result<Judged, Decision> {
-    let place = house.policy.place(caller.source, caller.service.clone());
+    let place = house.locations.place(&house.policy, caller.source, &caller.service);
     let name = Username::from_pam(&caller.user);
     let gate = name.as_ref().map_or(Gate::Open, |name| house.tarpit.gate(name, &place));
     let questions = house.policy.questions(&place, caller.accepted);

@@ -6,6 +6,7 @@ use crate::clock::{Boot, Clock};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
+use crate::location::Locations;
 use crate::store::{SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
@@ -81,6 +82,7 @@ pub fn build(
         config_path: loaded.file().to_owned(),
         config,
         policy,
+        locations: Locations::new(clock.clone()),
         directory,
         tarpit,
         store,
@@ -136,7 +138,7 @@ pub async fn run(house: House) -> Result<(), String> {
 }
 
 fn say_how_it_starts(house: &House) {
-    let waivers = check::waivers(&house.policy);
+    let waivers = check::waivers(&house.config, &house.policy);
     house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
     if let Some(day) = house.tarpit.observes_until() {
         let until = day.to_string();

@@ -142,7 +142,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         denied: verdicts(audit::Verdict::Deny),
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
-        waivers: check::waivers(&house.policy),
+        waivers: check::waivers(&house.config, &house.policy),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
     }))
 }

@@ -9,7 +9,7 @@ use crate::totp::{Label, Seed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
-use twinlock_policy::{AccountId, Factors, Plan, RuleName, Service, Source};
+use twinlock_policy::{AccountId, Factors, Plan, RuleName, Seen, Service, Source};
 use twinlock_protocol::Secret;
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -70,7 +70,11 @@ async fn granted(house: &House) -> Judged {
     let seed = Seed::from_base32(SEED).unwrap();
     let new = NewAuthenticator { label: Label::new("phone").unwrap(), seed, parameters: None, active: true };
     house.store.enroll(&alice().id, &alice().name, new, house.clock.now()).await.unwrap();
-    let place = house.policy.place(Source::Address("203.0.113.7".parse().unwrap()), Service::new("sshd"));
+    let place = house.policy.place(
+        Source::Address("203.0.113.7".parse().unwrap()),
+        Service::new("sshd"),
+        &Seen::default(),
+    );
     let id = AttemptId::random().unwrap();
     let deadline = Deadline::within(DECIDING);
     let tried = Try { attempt: id, place: &place, invoker: "", hold: false, deadline };

@@ -13,6 +13,7 @@ mod enroll;
 mod import;
 mod locks;
 mod outcome;
+mod places;
 mod qr;
 mod recovery;
 mod report;
@@ -66,6 +67,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::User { command: UserCommand::Enable { user } } => {
             show(args, &Request::UserEnable { user: user.clone() })
         }
+        Command::Place { command } => show(args, &places::request(command)),
         Command::Locks { command: None } => show(args, &Request::Locks {}),
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
@@ -90,12 +92,18 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Locks(locks), Request::Locks {}) => locks::list(locks),
         (Reply::Unlocked(unlocked), Request::UserUnlock { .. }) => locks::unlocked(unlocked),
         (Reply::Cleared(cleared), Request::PrefixClear { .. }) => locks::cleared(cleared),
+        (Reply::Places(places), Request::PlaceList { .. }) => places::list(places),
+        (Reply::PlaceAdded(place), Request::PlaceAdd { .. }) => places::added(place),
+        (Reply::PlacesForgotten(places), Request::PlaceForget { .. }) => places::forgotten(places),
         (
             Reply::Status(_)
             | Reply::User(_)
             | Reply::Locks(_)
             | Reply::Unlocked(_)
             | Reply::Cleared(_)
+            | Reply::Places(_)
+            | Reply::PlaceAdded(_)
+            | Reply::PlacesForgotten(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)

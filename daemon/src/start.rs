@@ -10,7 +10,7 @@ use crate::location::Locations;
 use crate::store::{SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
-use crate::{admin, listener};
+use crate::{admin, listener, location};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -69,6 +69,7 @@ pub fn build(
     if resumed.crashed_charges > 0 {
         auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
     }
+    let locations = Locations::new(&config, clock.clone(), &resumed.earned);
     let tarpit = Tarpit::new(
         &config.tarpit,
         account_limits,
@@ -82,7 +83,7 @@ pub fn build(
         config_path: loaded.file().to_owned(),
         config,
         policy,
-        locations: Locations::new(clock.clone()),
+        locations,
         directory,
         tarpit,
         store,
@@ -102,6 +103,9 @@ pub fn build(
 pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
     let told_to_end = told_to_end()?;
+    let reading = Arc::clone(&house);
+    // A GeoIP file that cannot even be looked at leaves conditions on it unknown.
+    let _ = tokio::task::spawn_blocking(move || reading.locations.look(&reading.auditor)).await;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -115,6 +119,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let commands = tokio::spawn(admin::serve(Arc::clone(&house), admin_socket, started, stop.clone()));
     let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
     let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
+    let geoip = tokio::spawn(location::watch(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     told_to_end.await;
@@ -123,6 +128,7 @@ pub async fn run(house: House) -> Result<(), String> {
     tell.send_replace(true);
     heartbeat.abort();
     prefixes.abort();
+    geoip.abort();
     let _ = logins.await;
     let _ = commands.await;
     for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {

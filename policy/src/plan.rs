@@ -21,6 +21,14 @@ pub struct Questions {
     pub single: bool,
 }
 
+impl Questions {
+    /// Whether whoever answers them can show all of `factors`.
+    #[must_use]
+    pub const fn cover(self, factors: Factors) -> bool {
+        self.single || ((self.password || !factors.password) && (self.code || !factors.code))
+    }
+}
+
 /// What one account must prove here, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]

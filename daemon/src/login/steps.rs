@@ -9,7 +9,7 @@ use crate::dialogue::{Answers, Broken};
 use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
-use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
+use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry, Earn};
 use crate::tarpit::{Charge, Proofs, Refused, Try, WouldRefuse};
 use crate::totp::{CodeProof, Shown};
 use twinlock_policy::{Factors, Plan, Questions, Username};
@@ -158,7 +158,7 @@ impl Typed {
     /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
     /// ends, and whoever learns there that it is right has spent it. Behind a password, two codes or a recovery code may
     /// stand for a lane that takes nothing else.
-    pub(super) fn sorted(answers: Answers, factors: Factors) -> Self {
+    pub(super) fn sorted(answers: Answers, factors: Factors, earn: Option<Box<Earn>>) -> Self {
         let bind = match (factors.password, factors.code) {
             (true, true) => BindNeed::AfterCode,
             (true, false) => BindNeed::Bare,
@@ -181,7 +181,7 @@ impl Typed {
             }
         };
         let may_hold_code = matches!(code, CodeTry::Field(_) | CodeTry::Behind(_));
-        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind } }
+        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind, earn } }
     }
 }
 

@@ -79,7 +79,11 @@ async fn granted(house: &House) -> Judged {
     let deadline = Deadline::within(DECIDING);
     let tried = Try { attempt: id, place: &place, invoker: "", hold: false, deadline };
     let code = CodeTry::Code(code_now(house.clock.now().wall));
-    let charge = house.tarpit.charge(&tried, &alice(), Proofs { code, bind: BindNeed::None }).await.unwrap();
+    let charge = house
+        .tarpit
+        .charge(&tried, &alice(), Proofs { code, bind: BindNeed::None, earn: None })
+        .await
+        .unwrap();
     let factors = Factors { password: false, code: true };
     let plan = Plan::Require { rule: RuleName::new("key, then code"), factors, waiver: None };
     let mut record = Record::new(id, "auth", b"alice");

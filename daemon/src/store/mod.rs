@@ -7,6 +7,7 @@ mod account;
 mod authenticators;
 mod charge;
 mod disabled;
+mod earned;
 mod error;
 mod file;
 mod key;
@@ -28,6 +29,7 @@ pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use disabled::NewLock;
+pub use earned::{Added, Earn, EarnedPlace, Evidence, GIVEN_AT_MOST};
 pub use error::StoreError;
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
@@ -60,6 +62,8 @@ pub struct Resumed {
     pub lane_time: LaneTime,
     /// Known pairs that are not forgotten.
     pub known_pairs: Vec<KnownPair>,
+    /// Earned places, in the order of last use.
+    pub earned: Vec<EarnedPlace>,
     /// Prefix lanes as they were last written, forgotten ones included.
     pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
     /// Charges that were open when the daemon last ended. They were settled as failures.
@@ -112,6 +116,7 @@ impl Store {
         let resumed = Resumed {
             lane_time: room.highest,
             known_pairs: known::all(&room, wall)?,
+            earned: earned::all(&room)?,
             prefix_lanes: prefixes::all(&room)?,
             crashed_charges,
         };

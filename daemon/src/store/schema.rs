@@ -3,7 +3,7 @@
 
 /// Step n brings a file from schema n to n + 1.
 pub(super) const MIGRATIONS: &[&str] =
-    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES, STOLEN_PASSWORDS];
+    &[FOUNDATIONS, BUDGETS, PREFIXES_AND_BOOT, RECOVERY, DISABLED, REPLACES, STOLEN_PASSWORDS, EARNED];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
 const FOUNDATIONS: &str = r"
@@ -155,5 +155,21 @@ CREATE TABLE stolen_password (
     since INTEGER NOT NULL,
     last INTEGER NOT NULL,
     last_from TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What accounts earned at places, or were given there. An empty service means every one.
+const EARNED: &str = r"
+CREATE TABLE earned (
+    account TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    service TEXT NOT NULL,
+    evidence TEXT NOT NULL CHECK (evidence IN ('logins', 'administrator')),
+    spelling TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    last_used INTEGER NOT NULL,
+    logins INTEGER NOT NULL,
+    until INTEGER,
+    PRIMARY KEY (account, prefix, service, evidence)
 ) STRICT, WITHOUT ROWID;
 ";

@@ -66,7 +66,7 @@ impl Bench {
 
     async fn charge(&self, source: &str, hold: bool) -> Result<Charge, Refused> {
         let place = self.place(source);
-        let proofs = Proofs { code: CodeTry::NotAsked, bind: BindNeed::None };
+        let proofs = Proofs { code: CodeTry::NotAsked, bind: BindNeed::None, earn: None };
         self.tarpit.charge(&trying(&place, hold), &alice(), proofs).await
     }
 

@@ -5,6 +5,7 @@ mod account;
 mod authenticators;
 mod codes;
 mod disabled;
+mod earned;
 mod faults;
 mod lanes;
 mod locks;
@@ -162,6 +163,7 @@ impl Bench {
             bind: BindNeed::None,
             way_in: false,
             raised: false,
+            earn: None,
         }
     }
 

@@ -50,6 +50,7 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
     let account = find(house, &name, Deadline::within(DECIDING), record).await?.map_err(Decision::Deny)?;
 
     let place = house.locations.place_of(&house.policy, &place, &name, &account.id);
+    record.placed(&place);
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };

@@ -122,6 +122,7 @@ async fn judge(
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     // Whoever was last let in under this name may have earned more here than this account has.
     let own = house.locations.place_of(&house.policy, &place, &name, &account.id);
+    record.placed(&own);
     let plan = house.policy.plan(&own, caller.accepted, subject);
     let plan = unless_stolen(house, &account, plan, record).await?;
     record.planned(&plan);

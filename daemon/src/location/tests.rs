@@ -6,17 +6,19 @@
 #[path = "../../../tests/support/mmdb.rs"]
 mod mmdb;
 
+use super::Locations;
 use super::database::{Database, Needs};
 use super::geo::Geo;
 use crate::audit::Auditor;
-use crate::clock::WallTime;
+use crate::clock::{Clock, WallTime};
+use crate::store::{EarnedPlace, Evidence};
 use mmdb::{Value, file, flat, nested, system};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinlock_config::Country;
-use twinlock_policy::{Listing, Origin};
+use twinlock_policy::{AccountId, Listing, Origin, Policy, Prefix, Service, Source, Username};
 
 const BUILT: u64 = 1_790_000_000;
 const ANY: Needs = Needs { countries: false, asns: false };
@@ -275,18 +277,55 @@ fn a_file_that_is_still_being_written_is_waited_for() {
     assert_eq!(watched.told(), country("FR"));
 }
 
-/// Real data, free to use (PDDL-1.0): `scripts/test` fetches it. Its schema is the flat one, and its description is empty.
+/// Promise 12: what was earned is forgotten by itself, and only of use to the account that earned it.
+#[test]
+fn an_earned_place_is_held_until_it_is_forgotten() {
+    let text = "[directory.main]\nkind = \"rfc2307\"\nservers = [\"ldaps://ldap.example.org\"]\nbase = \"dc=example\"\n\
+                [location.usual]\nfamiliar = { logins = 2, forget = \"30d\" }\n[location.today]\nremembered = \"24h\"\n\
+                [[rule]]\nname = \"all\"\nrequire = [\"password\", \"code\"]\n[store]\nkey = { file = \"/k\" }\n";
+    let config = twinlock_config::parse(text, Path::new("t")).unwrap().config;
+    let (policy, clock) = (Policy::new(&config), Clock::manual(WallTime(BUILT)));
+    let (account, name) = (AccountId::new("main:alice"), Username::from_pam(b"Alice").unwrap());
+    let source = Source::Address("2001:db8:1:2::9".parse().unwrap());
+    let row = EarnedPlace {
+        account: account.clone(),
+        prefix: Prefix::of("2001:db8:1:2:3:4:5:6".parse().unwrap()),
+        service: Some(Service::new("sshd")),
+        evidence: Evidence::Logins,
+        spelling: "alice".into(),
+        since: WallTime(BUILT),
+        last_used: WallTime(BUILT),
+        logins: 2,
+        until: None,
+    };
+    let locations = Locations::new(&config, clock.clone(), &[row]);
+    let held = |account: &AccountId| {
+        let place = locations.place(&policy, source, &Service::new("sshd"), Some(&name));
+        let own = locations.place_of(&policy, &place, &name, account);
+        own.names().join(",")
+    };
+    assert_eq!(held(&account), "usual,today");
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(held(&account), "usual");
+    clock.advance(Duration::from_secs(29 * 86_400 - 1));
+    assert_eq!(held(&account), "usual");
+    assert_eq!(held(&AccountId::new("main:other")), "");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(held(&account), "");
+}
+
+/// Real data, free to use (PDDL-1.0), which `scripts/test` fetches where it can. Its schema is the flat one, and its
+/// description is empty, which stricter readers refuse.
 #[test]
 fn a_real_file_tells_where_well_known_addresses_are() {
+    use std::io::Write;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/geoip/iptoasn-country.mmdb");
     if !path.exists() {
-        let named =
-            "a_real_file_tells_where_well_known_addresses_are: no GeoIP file; run scripts/fetch-geoip";
-        eprintln!("skipped: {named}");
+        let line = "a real GeoIP file: none is there; run scripts/fetch-geoip, which needs npm";
+        let _ = writeln!(std::io::stderr(), "SKIPPED {line}");
         if let Some(list) = std::env::var_os("TWINLOCK_SKIPPED") {
-            use std::io::Write;
-            let mut list = std::fs::OpenOptions::new().append(true).open(list).unwrap();
-            writeln!(list, "{named}").unwrap();
+            let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
+            writeln!(list.unwrap(), "{line}").unwrap();
         }
         return;
     }

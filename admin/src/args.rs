@@ -55,6 +55,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Look at the places users earned, give them some, take some back
+    Place {
+        #[command(subcommand)]
+        command: PlaceCommand,
+    },
     /// Show which lanes are closed: whose, since what, until when
     Locks {
         #[command(subcommand)]
@@ -144,6 +149,42 @@ pub(crate) enum EmergencyCommand {
     Revoke {
         /// What the account was called when they were made
         user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaceCommand {
+    /// Show what a user earned and was given; without a user what was used last, over all users
+    List {
+        /// Name in the directory
+        user: Option<String>,
+    },
+    /// Give a user a place: it counts as familiar and as remembered there, wherever a rule says so
+    Add {
+        /// Name in the directory
+        user: String,
+        /// An address, which means its place: 192.0.2.7/32 or 2001:db8::/64
+        prefix: String,
+        /// The PAM service it counts for; left out, every one
+        #[arg(long)]
+        service: Option<String>,
+        /// Its last day (UTC), as in 2027-01-31; left out, it has none
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+    },
+    /// Take places back from a user, earned ones and given ones
+    Forget {
+        /// Name in the directory
+        user: String,
+        /// As for add
+        #[arg(required_unless_present = "all")]
+        prefix: Option<String>,
+        /// The PAM service it counts for; left out, whatever service
+        #[arg(long, requires = "prefix")]
+        service: Option<String>,
+        /// All places of the user
+        #[arg(long, conflicts_with = "prefix")]
+        all: bool,
     },
 }
 

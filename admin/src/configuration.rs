@@ -20,7 +20,8 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             "valid": true,
             "table": table,
             "bounds": bounds,
-            "waivers": check::waivers(&policy),
+            "waivers": check::waivers(&loaded.config, &policy),
+            "overlaps": check::overlaps(&policy),
             "warnings": warnings,
         }))?;
         return Ok(Answer::Yes);
@@ -30,9 +31,15 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     for rule in &bounds {
         terminal::print(&bound(rule))?;
     }
-    for waiver in check::waivers(&policy) {
+    for waiver in check::waivers(&loaded.config, &policy) {
         terminal::print(&format!(
             "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
+        ))?;
+    }
+    for pair in check::overlaps(&policy) {
+        terminal::print(&format!(
+            "overlap: a login that both \"{}\" and \"{}\" fit is decided by the first",
+            pair.above, pair.below
         ))?;
     }
     for finding in warnings {

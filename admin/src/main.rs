@@ -15,6 +15,7 @@ mod enroll;
 mod import;
 mod locks;
 mod outcome;
+mod places;
 mod qr;
 mod recovery;
 mod report;
@@ -69,6 +70,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::User { command: UserCommand::Enable { user } } => {
             show(args, &Request::UserEnable { user: user.clone() })
         }
+        Command::Place { command } => show(args, &places::request(command)),
         Command::Locks { command: None } => show(args, &Request::Locks {}),
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
@@ -99,6 +101,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
         (Reply::RestoreAccepted(accepted), Request::AcceptRestore {}) => report::restore(accepted),
         (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
+        (Reply::Places(places), Request::PlaceList { .. }) => places::list(places),
+        (Reply::PlaceAdded(place), Request::PlaceAdd { .. }) => places::added(place),
+        (Reply::PlacesForgotten(places), Request::PlaceForget { .. }) => places::forgotten(places),
         (
             Reply::Status(_)
             | Reply::User(_)
@@ -107,6 +112,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Cleared(_)
             | Reply::Clock(_)
             | Reply::RestoreAccepted(_)
+            | Reply::Places(_)
+            | Reply::PlaceAdded(_)
+            | Reply::PlacesForgotten(_)
             | Reply::Enrolled(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)

@@ -3,8 +3,8 @@
 use crate::terminal::harmless;
 use std::fmt::Write;
 use twinlock_control::{
-    AuthenticatorReport, AuthenticatorState, DisabledReport, LaneReport, Locked, RestoreAccepted,
-    ServerStatus, Status, StolenPassword, UserReport,
+    AuthenticatorReport, AuthenticatorState, DisabledReport, GeoipStatus, LaneReport, Locked,
+    RestoreAccepted, ServerStatus, Status, StolenPassword, UserReport,
 };
 
 /// Width of the left column.
@@ -66,6 +66,9 @@ pub(crate) fn status(status: &Status) -> String {
     );
     sheet.line("records lost", &status.records_lost.to_string());
     sheet.list("code waived by", &status.waivers, "no rule");
+    if let Some(geoip) = &status.geoip {
+        sheet.list("GeoIP file", &database(geoip), "");
+    }
     if let Some(day) = &status.observes_until {
         sheet.line(
             "tarpit",
@@ -98,6 +101,19 @@ pub(crate) fn restore(accepted: &RestoreAccepted) -> String {
             )
         },
     )
+}
+
+/// How old the one in use is, and what is wrong with the one that is there.
+fn database(geoip: &GeoipStatus) -> Vec<String> {
+    let mut lines = vec![geoip.database.clone()];
+    lines.push(match (geoip.built, geoip.read) {
+        (Some(built), Some(read)) => {
+            format!("tells {}; made {}, read {}", geoip.tells.join(" and "), date(built), date(read))
+        }
+        (Some(_) | None, _) => "none is in use: what rests on it cannot be told, and is refused".into(),
+    });
+    lines.extend(geoip.problem.as_ref().map(|problem| format!("the file that is there now {problem}")));
+    lines
 }
 
 fn server(server: &ServerStatus) -> String {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod country;
 mod day;
 mod duration;
 mod effective;
@@ -18,8 +19,10 @@ mod position;
 mod problem;
 mod schema;
 mod secret;
+mod when;
 
 pub use check::RESERVED_LOCATIONS;
+pub use country::Country;
 pub use day::Day;
 pub use duration::Span;
 pub use effective::{is_console, show};
@@ -28,8 +31,10 @@ pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
-    Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, LocationSettings, Lockout, Prompt,
-    RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit, SpreadLimit, StoreBackend,
-    StoreSettings, TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings, WithoutAddress,
+    Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar, GeoipSettings,
+    LocationSettings, Lockout, Prompt, RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit,
+    SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings,
+    WhenSettings, WithoutAddress,
 };
 pub use secret::SecretError;
+pub use when::{Days, LocalTime, TimeOfDay, Weekday, Zone};

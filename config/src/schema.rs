@@ -2,10 +2,12 @@
 //!
 //! Unknown keys are errors everywhere (`deny_unknown_fields`): a misspelt limit must not start weaker than meant.
 
+use crate::country::Country;
 use crate::day::Day;
 use crate::duration::Span;
 use crate::guess_budget::GuessBudget;
 use crate::network::Network;
+use crate::when::{Days, TimeOfDay, Zone};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -22,6 +24,9 @@ pub struct Config {
     /// `[totp]`: what a new authenticator gets.
     #[serde(default)]
     pub totp: TotpSettings,
+    /// `[geoip]`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geoip: Option<GeoipSettings>,
     /// `[location.NAME]`
     #[serde(default)]
     pub location: IndexMap<String, LocationSettings>,
@@ -198,12 +203,78 @@ pub enum TotpAlgorithm {
     Sha512,
 }
 
-/// `[location.NAME]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `[geoip]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct GeoipSettings {
+    /// A file in MaxMind's DB format that tells countries, autonomous systems, or both. Read again when it changes.
+    pub database: PathBuf,
+}
+
+/// `[location.NAME]`: one kind of source each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct LocationSettings {
     /// Addresses in CIDR form, without host bits; a bare address means that one.
-    pub networks: Vec<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<Network>>,
+    /// Countries (ISO 3166-1 alpha-2), by the GeoIP file. Holds public addresses only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Vec<Country>>,
+    /// Numbers of autonomous systems, by the GeoIP file. Holds public addresses only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asns: Option<Vec<u32>>,
+    /// Places that an account earned with so many logins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub familiar: Option<Familiar>,
+    /// Places from which an account logged in with password and code at most this long ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<Span>,
+    /// An earned place counts for every service, not only for the one it was earned at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_service: bool,
+}
+
+impl LocationSettings {
+    /// Its networks; none for a location of another kind.
+    #[must_use]
+    pub fn networks(&self) -> &[Network] {
+        self.networks.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is a place that accounts earn.
+    #[must_use]
+    pub const fn is_earned(&self) -> bool {
+        self.familiar.is_some() || self.remembered.is_some()
+    }
+
+    /// Whether it needs the GeoIP file.
+    #[must_use]
+    pub const fn needs_geoip(&self) -> bool {
+        self.countries.is_some() || self.asns.is_some()
+    }
+}
+
+/// `familiar = { … }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Familiar {
+    /// Logins with password and code that earn the place, 1 to 1000.
+    pub logins: u32,
+    /// Forgotten when no such login came from there for so long.
+    #[serde(default = "ninety_days")]
+    pub forget: Span,
+    /// Places an account has at most, those used last; 1 to 100.
+    #[serde(default = "twenty")]
+    pub at_most: u32,
+}
+
+fn ninety_days() -> Span {
+    Span::seconds(90 * 86_400)
+}
+
+fn twenty() -> u32 {
+    20
 }
 
 /// `[service.NAME]`
@@ -279,6 +350,12 @@ pub struct RuleSettings {
     /// `private`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_from: Option<Vec<String>>,
+    /// Times of the week; left out, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<WhenSettings>,
+    /// The rule ends with that day (UTC); left out, never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Day>,
     /// Methods that sshd must have accepted already: `publickey`, or `sshd` for a login it decided alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<String>>,
@@ -291,6 +368,23 @@ pub struct RuleSettings {
     /// This rule knowingly rests on one thing only.
     #[serde(default)]
     pub single_factor: bool,
+}
+
+/// `when = { … }`: a part of the week, by the clocks of one time zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhenSettings {
+    /// Days on which the part begins; left out, every day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// When it begins; left out, at midnight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<TimeOfDay>,
+    /// When it is over; left out, at the next midnight. At or before `from`, on the next day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<TimeOfDay>,
+    /// Whose clocks, as in `Europe/Amsterdam`.
+    pub zone: Zone,
 }
 
 /// A factor that a rule asks.

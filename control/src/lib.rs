@@ -157,6 +157,36 @@ pub enum Request {
         /// Name in the directory.
         user: String,
     },
+    /// Places that a user earned or was given; without a user those used last, over all users.
+    PlaceList {
+        /// Name in the directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
+    /// Give a user a place.
+    PlaceAdd {
+        /// Name in the directory.
+        user: String,
+        /// `192.0.2.7`, `2001:db8::1`, `192.0.2.7/32` or `2001:db8::/64`.
+        prefix: String,
+        /// PAM service it counts for; left out, every one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// It ends with this day (UTC), as in `2027-01-31`; left out, never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    /// Take places back from a user.
+    PlaceForget {
+        /// Name in the directory.
+        user: String,
+        /// As for [`Request::PlaceAdd`]; left out, all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix: Option<String>,
+        /// PAM service; left out, whatever service it counts for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
     /// Open the lanes of an address, or of one prefix, and forget their failures.
     PrefixClear {
         /// `192.0.2.7`, `2001:db8::1`, `192.0.2.7/32`, `2001:db8::/64` or `2001:db8::/48`.
@@ -208,6 +238,12 @@ pub enum Reply {
     Clock(ClockReport),
     /// To [`Request::AcceptRestore`].
     RestoreAccepted(RestoreAccepted),
+    /// To [`Request::PlaceList`].
+    Places(Places),
+    /// To [`Request::PlaceAdd`].
+    PlaceAdded(PlaceReport),
+    /// To [`Request::PlaceForget`]: those that were taken back.
+    PlacesForgotten(Places),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -260,6 +296,9 @@ pub struct Status {
     pub records_lost: u64,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
+    /// The GeoIP file, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geoip: Option<GeoipStatus>,
     /// Until the end of this day (UTC) the tarpit refuses nothing, and no bound holds; absent if it refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observes_until: Option<String>,
@@ -315,6 +354,24 @@ pub struct ClockSuspicion {
     pub by_s: i64,
     /// The highest time that was believed, seconds since 1970.
     pub believed_until: u64,
+}
+
+/// How the GeoIP file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeoipStatus {
+    /// Its path.
+    pub database: String,
+    /// What the one in use tells: countries, autonomous systems. Empty if none is in use: conditions on it are unknown.
+    pub tells: Vec<String>,
+    /// When the one in use was made, seconds since 1970, as it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<u64>,
+    /// When it was read, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// Why the file that is there now is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One directory server.
@@ -660,6 +717,42 @@ pub struct PrefixLock {
     pub until: u64,
     /// Why, in words.
     pub why: String,
+}
+
+/// Places that users earned or were given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// What was used last first, 1000 at most.
+    pub places: Vec<PlaceReport>,
+    /// How many there are.
+    pub all: u64,
+}
+
+/// A place of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceReport {
+    /// The account's name as it was last typed there, in lower case.
+    pub account: String,
+    /// Its immutable id.
+    pub id: String,
+    /// From where.
+    pub prefix: String,
+    /// PAM service it counts for; absent if for every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// `logins` (with password and code) or `administrator`.
+    pub evidence: String,
+    /// When it was first earned, or given, seconds since 1970.
+    pub since: u64,
+    /// The last login with password and code, or when it was given, seconds since 1970.
+    pub last_used: u64,
+    /// Logins with password and code.
+    pub logins: u32,
+    /// When it ends, seconds since 1970; absent for one that is not an administrator's or has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// The locations that hold it now for this user, at its service (or at any, where it counts for every one).
+    pub locations: Vec<String>,
 }
 
 /// What was opened for a user.

@@ -44,11 +44,13 @@ pub async fn account(
 /// `Err` holds a denial or an outage.
 async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Record) -> Result<(), Decision> {
     let sshd = house.policy.is_sshd(&caller.service);
-    let place = house.policy.place(caller.source, caller.service.clone());
+    let place = house.locations.place(&house.policy, caller.source, &caller.service, None);
     record.opened(caller, &place, Questions { password: false, code: false, single: false });
     let name = Username::from_pam(&caller.user).map_err(|_| Decision::Deny(Reason::UnusableName))?;
     let account = find(house, &name, Deadline::within(DECIDING), record).await?.map_err(Decision::Deny)?;
 
+    let place = house.locations.place_of(&house.policy, &place, &name, &account.id);
+    record.placed(&place);
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };

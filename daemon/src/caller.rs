@@ -26,6 +26,8 @@ pub struct Caller {
     pub invoker: String,
     /// For the record: `root` or `uid N`.
     pub label: String,
+    /// Something stood where an address belongs that is none, and nothing else told the address.
+    pub named: bool,
 }
 
 /// Whether the word of a peer of this uid is taken: root's, and that of the daemon's own uid, which owns the state
@@ -53,6 +55,7 @@ impl Caller {
             accepted: Accepted::default(),
             invoker: own,
             label,
+            named: false,
         }
     }
 
@@ -64,7 +67,8 @@ impl Caller {
             Some(_) | None => Accepted::default(),
         };
         let invoker = begin.ruser.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-        Self { trusted: true, user: begin.user.clone(), service, source, accepted, invoker, label }
+        let named = source == Source::Unknown && begin.rhost.as_ref().is_some_and(|rhost| !rhost.is_empty());
+        Self { trusted: true, user: begin.user.clone(), service, source, accepted, invoker, label, named }
     }
 
     /// What a grant's ticket is bound to.

@@ -33,6 +33,8 @@ pub enum Reason {
     AmbiguousName,
     /// The entry lacks what an account needs.
     UnfitEntry,
+    /// The rule asks what nobody was asked for: the questions rested on earned places that this account has not.
+    NotAsked,
     /// A rule denies.
     DeniedByRule,
     /// No rule matches.
@@ -96,6 +98,7 @@ impl Reason {
             Self::PosesAsLocal => "poses-as-local",
             Self::AmbiguousName => "ambiguous-name",
             Self::UnfitEntry => "unfit-entry",
+            Self::NotAsked => "not-asked",
             Self::DeniedByRule => "denied-by-rule",
             Self::NoRule => "no-rule",
             Self::PrefixClosed => "prefix-closed",

@@ -4,6 +4,7 @@ use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::local_accounts::LocalAccounts;
+use crate::location::Locations;
 use crate::store::{Emergency, Generation, Store};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
@@ -20,6 +21,8 @@ pub struct House {
     pub config: Config,
     /// Places and rules.
     pub policy: Policy,
+    /// What is known of places beyond the configuration.
+    pub locations: Locations,
     /// Where passwords are proved.
     pub directory: Directory,
     /// Where guesses are counted.

@@ -19,6 +19,7 @@ pub mod grant;
 pub mod house;
 pub mod listener;
 pub mod local_accounts;
+pub mod location;
 pub mod login;
 pub mod start;
 pub mod store;

@@ -90,6 +90,9 @@ async fn attempt(house: &Arc<House>, uid: u32, stream: UnixStream) {
     else {
         return;
     };
+    if caller.named {
+        house.locations.note_name(&house.auditor, &caller.service);
+    }
     let _running = house.counts.run();
     match phase {
         Phase::Authenticate => login(house, id, &caller, dialogue).await,

@@ -94,8 +94,8 @@ async fn judge(
     dialogue: &mut Dialogue,
     record: &mut Record,
 ) -> Result<Judged, Decision> {
-    let place = house.policy.place(caller.source, caller.service.clone());
     let name = Username::from_pam(&caller.user);
+    let place = house.locations.place(&house.policy, caller.source, &caller.service, name.as_ref().ok());
     let gate = name.as_ref().map_or(Gate::Open, |name| house.tarpit.gate(name, &place));
     let questions = house.policy.questions(&place, caller.accepted);
     record.opened(caller, &place, questions);
@@ -122,11 +122,19 @@ async fn judge(
     }
 
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
-    let plan = house.policy.plan(&place, caller.accepted, subject);
+    // Whoever was last let in under this name may have earned more here than this account has.
+    let own = house.locations.place_of(&house.policy, &place, &name, &account.id);
+    record.placed(&own);
+    let plan = house.policy.plan(&own, caller.accepted, subject);
     let plan = unless_stolen(house, &account, plan, record).await?;
     record.planned(&plan);
     let factors = allowed_factors(&plan)?;
-    let typed = Typed::sorted(answers, factors);
+    // Where a waiver was withdrawn, the code may stand behind the password; otherwise nothing less than the plan counts.
+    if !questions.cover(factors) && record.withdrawn.is_none() {
+        return Err(Decision::Deny(Reason::NotAsked));
+    }
+    let earn = house.locations.earning(&own, &name, factors).filter(|_| caller.trusted).map(Box::new);
+    let typed = Typed::sorted(answers, factors, earn);
 
     let charge =
         house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
@@ -176,6 +184,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
         }
         Decision::Deny(_) => Settlement::Failed,
     };
+    let earns = judged.charge.of_account().is_some_and(|(_, charge)| charge.earn().is_some());
     let decision =
         match house.tarpit.settle(judged.charge, settlement, judged.bind, judged.account.as_ref()).await {
             Ok(Settled::Done) => decision,
@@ -183,6 +192,10 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
             Ok(Settled::Disabled) => Decision::Deny(Reason::DisabledByAdministrator),
             Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
         };
+    if let (Decision::Grant(_), true, Some(account)) = (&decision, earns, &judged.account) {
+        // What cannot be read is asked for again at the next login.
+        let _ = house.locations.refresh(&house.store, &account.id).await;
+    }
     if house.tarpit.spread_began() {
         house.auditor.warning("spread-attack unfamiliar=\"two codes only\"");
     }

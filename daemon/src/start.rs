@@ -6,10 +6,11 @@ use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
+use crate::location::Locations;
 use crate::store::{Emergency, Generation, SealKey, Store, StoreError};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
-use crate::{admin, clock_watch, listener};
+use crate::{admin, clock_watch, listener, location};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -74,6 +75,9 @@ pub fn build(
     if resumed.crashed_charges > 0 {
         auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
     }
+    // A copy that was put back may hold places that were taken back since.
+    let earned = if store.is_restored() { &[] } else { resumed.earned.as_slice() };
+    let locations = Locations::new(&config, clock.clone(), earned);
     let tarpit = Tarpit::new(
         &config.tarpit,
         account_limits,
@@ -87,6 +91,7 @@ pub fn build(
         config_path: loaded.file().to_owned(),
         config,
         policy,
+        locations,
         directory,
         tarpit,
         store,
@@ -109,6 +114,9 @@ pub async fn run(house: House) -> Result<(), String> {
     let house = Arc::new(house);
     let told_to_end = told_to_end()?;
     house.generation.move_on(&house.store).await.map_err(|error| error.to_string())?;
+    let reading = Arc::clone(&house);
+    // A GeoIP file that cannot even be looked at leaves conditions on it unknown.
+    let _ = tokio::task::spawn_blocking(move || reading.locations.look(&reading.auditor)).await;
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
@@ -123,6 +131,7 @@ pub async fn run(house: House) -> Result<(), String> {
     let heartbeat = tokio::spawn(beat(Arc::clone(&house)));
     let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
     let clock = tokio::spawn(clock_watch::watch(Arc::clone(&house)));
+    let geoip = tokio::spawn(location::watch(Arc::clone(&house)));
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     told_to_end.await;
@@ -132,6 +141,7 @@ pub async fn run(house: House) -> Result<(), String> {
     heartbeat.abort();
     prefixes.abort();
     clock.abort();
+    geoip.abort();
     let _ = logins.await;
     let _ = commands.await;
     for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {
@@ -147,7 +157,7 @@ pub async fn run(house: House) -> Result<(), String> {
 }
 
 fn say_how_it_starts(house: &House) {
-    let waivers = check::waivers(&house.policy);
+    let waivers = check::waivers(&house.config, &house.policy);
     house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
     if let Some(day) = house.tarpit.observes_until() {
         let until = day.to_string();

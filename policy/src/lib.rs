@@ -3,10 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+mod atlas;
 pub mod bound;
 pub mod check;
 pub mod lane;
 mod names;
+mod origin;
 mod place;
 mod plan;
 mod rule;
@@ -14,8 +16,10 @@ mod source;
 pub mod spread;
 mod stand;
 mod truth;
+mod window;
 
 pub use names::{AccountId, GroupName, LocationName, RuleName, Service, Username, UsernameError};
+pub use origin::{Earned, EarnedBy, Listing, Moment, Origin, Seen};
 pub use place::{Place, is_private};
 pub use plan::{Plan, Policy, Questions};
 pub use rule::{Accepted, Factors, Subject};

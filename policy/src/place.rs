@@ -1,10 +1,11 @@
 //! Where an attempt comes from, in the configuration's words: which named locations hold its source.
 
 use crate::names::{LocationName, Service};
+use crate::origin::{Listing, Moment, Origin};
 use crate::source::{Prefix, Source};
 use crate::truth::Truth;
 use std::net::IpAddr;
-use twinlock_config::{Config, Network, WithoutAddress, is_console};
+use twinlock_config::{WithoutAddress, is_console};
 
 /// A location that needs no table in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,24 +13,39 @@ enum Reserved {
     Local,
     Unknown,
     Private,
+    /// A public address that the GeoIP file does not know.
+    Unlisted,
 }
 
 impl Reserved {
+    const NAMES: [&str; 4] = ["local", "unknown", "private", "unlisted"];
+
     fn named(name: &str) -> Option<Self> {
         match name {
             "local" => Some(Self::Local),
             "unknown" => Some(Self::Unknown),
             "private" => Some(Self::Private),
+            "unlisted" => Some(Self::Unlisted),
             _ => None,
         }
     }
 
-    fn holds(self, source: &Source) -> bool {
+    fn holds(self, source: &Source, origin: &Origin) -> Truth {
         match (self, source) {
-            (Self::Local, Source::Local) | (Self::Unknown, Source::Unknown) => true,
-            (Self::Private, Source::Address(address)) => is_private(*address),
-            (Self::Local | Self::Unknown | Self::Private, _) => false,
+            (Self::Local, Source::Local) | (Self::Unknown, Source::Unknown) => Truth::True,
+            (Self::Private, Source::Address(address)) => is_private(*address).into(),
+            (Self::Unlisted, Source::Address(address)) if !is_private(*address) => is_unlisted(origin),
+            (Self::Local | Self::Unknown | Self::Private | Self::Unlisted, _) => Truth::False,
         }
+    }
+}
+
+/// By its country, or where the file does not speak of countries, by its autonomous system.
+const fn is_unlisted(origin: &Origin) -> Truth {
+    match (&origin.country, &origin.asn) {
+        (Listing::Listed(_), _) | (Listing::Unknown, Listing::Listed(_)) => Truth::False,
+        (Listing::Unlisted, _) | (Listing::Unknown, Listing::Unlisted) => Truth::True,
+        (Listing::Unknown, Listing::Unknown) => Truth::Unknown,
     }
 }
 
@@ -45,47 +61,20 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// The configuration's locations, in file order, and the networks the tarpit does not count.
-#[derive(Debug, Clone)]
-pub(crate) struct Atlas {
-    networks: Vec<(LocationName, Vec<Network>)>,
-    uncounted: Vec<Network>,
-}
-
-impl Atlas {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            networks: config
-                .location
-                .iter()
-                .map(|(name, settings)| (LocationName::new(name), settings.networks.clone()))
-                .collect(),
-            uncounted: config.tarpit.uncounted.clone(),
-        }
-    }
-
-    pub(crate) fn place(&self, source: Source, service: Service) -> Place {
-        let address = source.address();
-        let inside = |networks: &[Network]| {
-            address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
-        };
-        let holding = self
-            .networks
-            .iter()
-            .filter(|(_, networks)| inside(networks))
-            .map(|(name, _)| name.clone())
-            .collect();
-        Place { source, service, networks: holding, uncounted: inside(&self.uncounted) }
-    }
-}
-
 /// What location says of one attempt. Made once, at its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    source: Source,
-    service: Service,
-    networks: Vec<LocationName>,
-    uncounted: bool,
+    pub(crate) source: Source,
+    pub(crate) service: Service,
+    /// `networks` locations that hold the source, in file order.
+    pub(crate) networks: Vec<LocationName>,
+    /// What the GeoIP file makes of the locations that rest on it, where the address is public.
+    pub(crate) told: Vec<(LocationName, Truth)>,
+    /// Familiar and remembered places that this is one of.
+    pub(crate) earned: Vec<LocationName>,
+    pub(crate) origin: Origin,
+    pub(crate) at: Option<Moment>,
+    pub(crate) uncounted: bool,
 }
 
 impl Place {
@@ -101,30 +90,51 @@ impl Place {
         &self.service
     }
 
-    /// Whether the location `name` holds the source.
-    pub fn held_by(&self, name: &LocationName) -> Truth {
-        match Reserved::named(name.as_str()) {
-            Some(reserved) => reserved.holds(&self.source).into(),
-            None => self.is_in_network(name).into(),
-        }
+    /// What the GeoIP file says of the source.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
     }
 
-    /// Whether the `networks` location `name` holds the source. Only such a place can stand in for a code.
+    /// When the attempt began; none where the clock is not to be believed.
     #[must_use]
-    pub fn is_in_network(&self, name: &LocationName) -> bool {
-        self.networks.contains(name)
+    pub const fn at(&self) -> Option<Moment> {
+        self.at
+    }
+
+    /// Whether the location `name` holds the source.
+    pub fn held_by(&self, name: &LocationName) -> Truth {
+        if let Some(reserved) = Reserved::named(name.as_str()) {
+            return reserved.holds(&self.source, &self.origin);
+        }
+        let told = self.told.iter().find(|(told, _)| told == name).map(|(_, truth)| *truth);
+        told.unwrap_or_else(|| self.can_waive(name).into())
+    }
+
+    /// Whether the location `name` holds the source and can stand in for a code: a network can, and a familiar or
+    /// remembered place; never a country.
+    #[must_use]
+    pub fn can_waive(&self, name: &LocationName) -> bool {
+        self.networks.contains(name) || self.earned.contains(name)
+    }
+
+    /// The familiar and remembered places that this is one of.
+    #[must_use]
+    pub fn earned(&self) -> &[LocationName] {
+        &self.earned
     }
 
     /// The locations that hold the source, as the audit record names them; the reserved ones where no other does.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        if !self.networks.is_empty() {
-            return self.networks.iter().map(LocationName::as_str).collect();
+        let told = self.told.iter().filter(|(_, truth)| *truth == Truth::True).map(|(name, _)| name);
+        let named: Vec<_> =
+            self.networks.iter().chain(told).chain(&self.earned).map(LocationName::as_str).collect();
+        if !named.is_empty() {
+            return named;
         }
-        ["local", "unknown", "private"]
-            .into_iter()
-            .filter(|name| Reserved::named(name).is_some_and(|reserved| reserved.holds(&self.source)))
-            .collect()
+        let holds = |reserved: Reserved| reserved.holds(&self.source, &self.origin) == Truth::True;
+        Reserved::NAMES.into_iter().filter(|name| Reserved::named(name).is_some_and(holds)).collect()
     }
 
     /// The first `networks` location in the file that holds the source: its lane is shared by all who come from

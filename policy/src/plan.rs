@@ -1,7 +1,9 @@
 //! From rules to questions, and from an account to a plan. The questions never depend on who exists.
 
+use crate::atlas::Atlas;
 use crate::names::{LocationName, RuleName, Service};
-use crate::place::{Atlas, Place, source_of};
+use crate::origin::Seen;
+use crate::place::{Place, source_of};
 use crate::rule::{Accepted, Effect, Factors, Rule, Subject};
 use crate::source::Source;
 use crate::truth::Truth;
@@ -17,6 +19,14 @@ pub struct Questions {
     pub code: bool,
     /// One field takes both, the code behind the password.
     pub single: bool,
+}
+
+impl Questions {
+    /// Whether whoever answers them can show all of `factors`.
+    #[must_use]
+    pub const fn cover(self, factors: Factors) -> bool {
+        self.single || ((self.password || !factors.password) && (self.code || !factors.code))
+    }
 }
 
 /// What one account must prove here, and by which rule.
@@ -128,10 +138,10 @@ impl Policy {
         source_of(service, self.is_sshd(service), settings.without_address, rhost, ssh_connection)
     }
 
-    /// Which named locations hold the source.
+    /// Which named locations hold the source, by the configuration and by what is `seen` of it.
     #[must_use]
-    pub fn place(&self, source: Source, service: Service) -> Place {
-        self.atlas.place(source, service)
+    pub fn place(&self, source: Source, service: Service, seen: &Seen<'_>) -> Place {
+        self.atlas.place(source, service, seen)
     }
 
     /// The union over every rule that could match any account here. Where rules deny everybody, what those below

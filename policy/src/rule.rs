@@ -1,9 +1,11 @@
 //! Rules: conditions of three values, and what a matching one asks. First match wins; no match means deny.
 
 use crate::names::{GroupName, LocationName, RuleName, Service, Username};
+use crate::origin::Moment;
 use crate::place::Place;
 use crate::truth::Truth;
-use twinlock_config::{RequiredFactor, RuleSettings};
+use crate::window::Window;
+use twinlock_config::{Day, RequiredFactor, RuleSettings};
 
 /// What sshd had already accepted when the attempt began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub(crate) struct Rule {
     pub(crate) accounts: Option<Vec<String>>,
     pub(crate) from: Option<Vec<LocationName>>,
     pub(crate) not_from: Option<Vec<LocationName>>,
+    pub(crate) when: Option<Window>,
+    pub(crate) until: Option<Day>,
     pub(crate) after: Vec<Method>,
     pub(crate) effect: Effect,
     pub(crate) single_factor: bool,
@@ -99,6 +103,8 @@ impl Rule {
             accounts: names(settings.accounts.as_ref(), |name| name.to_lowercase()),
             from: names(settings.from.as_ref(), LocationName::new),
             not_from: names(settings.not_from.as_ref(), LocationName::new),
+            when: settings.when.as_ref().map(Window::new),
+            until: settings.until,
             after: settings
                 .after
                 .iter()
@@ -115,6 +121,7 @@ impl Rule {
         Truth::all([
             self.holds_for_service(place.service()),
             self.holds_for_place(place),
+            self.holds_for_time(place.at()),
             self.after.iter().all(|method| accepted.has(*method)).into(),
             self.holds_for_subject(subject),
         ])
@@ -130,6 +137,15 @@ impl Rule {
             Truth::from(place.is_outside()).and(held_by_any(place, not_from).not())
         });
         from.and(not_from)
+    }
+
+    fn holds_for_time(&self, at: Option<Moment>) -> Truth {
+        if self.when.is_none() && self.until.is_none() {
+            return Truth::True;
+        }
+        let Some(at) = at else { return Truth::Unknown };
+        let ended = self.until.is_some_and(|until| at.0 >= until.end_s());
+        (!ended && self.when.as_ref().is_none_or(|when| when.holds(at))).into()
     }
 
     fn holds_for_subject(&self, subject: Subject<'_>) -> Truth {
@@ -154,7 +170,7 @@ impl Rule {
         if self.after.contains(&Method::Publickey) {
             return None;
         }
-        self.from.iter().flatten().find(|name| place.is_in_network(name)).cloned()
+        self.from.iter().flatten().find(|name| place.can_waive(name)).cloned()
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod host;
 pub mod ldap;
+pub mod mmdb;
 pub mod pam;
 pub mod proxy;
 pub mod rsyslog;

@@ -2,6 +2,7 @@
 //! other. Each setting is looked at by itself; what rules mean together is for the policy crate.
 
 mod directory;
+mod location;
 mod rule;
 
 use crate::duration::Span;
@@ -49,7 +50,7 @@ pub(crate) fn check(loaded: &Loaded) -> Problems {
     let config = &loaded.config;
     paths(&mut checker, config);
     totp(&mut checker, config);
-    locations(&mut checker, config);
+    location::check(&mut checker, config);
     services(&mut checker, config);
     tarpit(&mut checker, config);
     directory::check(&mut checker, config);
@@ -74,6 +75,9 @@ fn paths(checker: &mut Checker<'_>, config: &Config) {
     checker.absolute("store.path", &config.store.path);
     if let Some(path) = &config.store.generation {
         checker.absolute("store.generation", path);
+    }
+    if let Some(geoip) = &config.geoip {
+        checker.absolute("geoip.database", &geoip.database);
     }
     checker.absolute("audit.syslog", &config.audit.syslog);
     secret(checker, "store.key", &config.store.key);
@@ -103,29 +107,6 @@ fn totp(checker: &mut Checker<'_>, config: &Config) {
     }
     if config.totp.window_steps > 1 {
         checker.refuse("totp.window_steps", "must be 0 or 1", None);
-    }
-}
-
-fn locations(checker: &mut Checker<'_>, config: &Config) {
-    for (name, location) in &config.location {
-        let key = child("location", name);
-        if RESERVED_LOCATIONS.contains(&name.as_str()) {
-            checker.refuse(&key, "this name is reserved", "give the location another name");
-        }
-        plain_name(checker, &key, name);
-        let networks = child(&key, "networks");
-        if location.networks.is_empty() {
-            checker.refuse(&networks, "must name at least one network", None);
-        }
-        for (index, network) in location.networks.iter().enumerate() {
-            if network.net().prefix_len() == 0 {
-                checker.refuse(
-                    &element(&networks, index),
-                    "holds every address, which is no place",
-                    "leave out `from` in the rules that mean everywhere",
-                );
-            }
-        }
     }
 }
 

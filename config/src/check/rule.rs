@@ -21,6 +21,7 @@ pub(super) fn check(checker: &mut Checker<'_>, config: &Config) {
         lists(checker, &key, rule);
         places(checker, &key, rule, config);
         groups(checker, &key, rule, config);
+        when(checker, &key, rule);
         outcome(checker, &key, rule);
     }
 }
@@ -74,18 +75,33 @@ fn places(checker: &mut Checker<'_>, key: &str, rule: &RuleSettings, config: &Co
     for (name, list) in [("from", &rule.from), ("not_from", &rule.not_from)] {
         for (index, location) in list.iter().flatten().enumerate() {
             let key = element(&child(key, name), index);
-            if location == "unlisted" {
-                checker.refuse(&key, "needs a GeoIP file, which this version does not read", None);
+            if location == "unlisted" && config.geoip.is_none() {
+                checker.refuse(&key, "needs a GeoIP file", "add [geoip] database");
             } else if !RESERVED_LOCATIONS.contains(&location.as_str())
                 && !config.location.contains_key(location)
             {
                 checker.refuse(
                     &key,
                     format!("there is no [location.{location}]"),
-                    "define it, or use local, unknown or private",
+                    "define it, or use local, unknown, private or unlisted",
                 );
             }
         }
+    }
+}
+
+fn when(checker: &mut Checker<'_>, key: &str, rule: &RuleSettings) {
+    let Some(when) = &rule.when else { return };
+    let key = child(key, "when");
+    if when.days.is_none() && when.from.is_none() && when.to.is_none() {
+        checker.refuse(&key, "names no time", "add days, from or to, or leave it out where always is meant");
+    }
+    if when.from.is_some() && when.from == when.to {
+        checker.refuse(
+            &child(&key, "to"),
+            "is the same as from, which is no time at all or a whole day",
+            "leave both out where whole days are meant",
+        );
     }
 }
 

@@ -6,6 +6,7 @@ mod emergency;
 mod enroll;
 mod lock;
 mod locks;
+mod places;
 mod recovery;
 mod restore;
 mod users;
@@ -126,6 +127,13 @@ async fn answer(
         Request::UserEnable { user } => lock::enable(house, peer, &user).await,
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
+        Request::PlaceList { user } => places::list(house, user.as_deref()).await,
+        Request::PlaceAdd { user, prefix, service, until } => {
+            places::add(house, peer, &user, &prefix, service.as_deref(), until.as_deref()).await
+        }
+        Request::PlaceForget { user, prefix, service } => {
+            places::forget(house, peer, &user, prefix.as_deref(), service.as_deref()).await
+        }
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
         Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
         Request::AcceptRestore {} => restore::accept(house, peer).await,
@@ -151,7 +159,8 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         denied: verdicts(audit::Verdict::Deny),
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
-        waivers: check::waivers(&house.policy),
+        waivers: check::waivers(&house.config, &house.policy),
+        geoip: house.locations.geoip(),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
         store_restored: house.store.is_restored(),
         clock: Some(clock::report(house).await?),

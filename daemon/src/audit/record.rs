@@ -125,10 +125,7 @@ impl Record {
     pub(crate) fn opened(&mut self, caller: &Caller, place: &Place, questions: Questions) {
         self.service = caller.service.to_string();
         self.source = caller.source.to_string();
-        self.place = match place.names().as_slice() {
-            [] => "-".to_owned(),
-            names => names.join(","),
-        };
+        self.placed(place);
         self.caller.clone_from(&caller.label);
         self.asked = match questions {
             Questions { password: true, code: true, single: true } => "field",
@@ -136,6 +133,14 @@ impl Record {
             Questions { password: true, code: false, .. } => "password",
             Questions { password: false, code: true, .. } => "code",
             Questions { password: false, code: false, .. } => "-",
+        };
+    }
+
+    /// Notes which locations hold the source; once more when the account is known, whose earned places are its own.
+    pub(crate) fn placed(&mut self, place: &Place) {
+        self.place = match place.names().as_slice() {
+            [] => "-".to_owned(),
+            names => names.join(","),
         };
     }
 

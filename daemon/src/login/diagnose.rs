@@ -87,6 +87,8 @@ pub(super) async fn diagnose(house: &House, id: AttemptId, caller: &Caller, doub
             let tries = tries.to_string();
             fields.push(("tries", &tries));
             house.auditor.alert(&event_line("password-looks-stolen", &fields));
+            // What cannot be read is not trusted either.
+            let _ = house.locations.refresh(&house.store, &doubt.account.id).await;
         }
         Err(error) => unavailable(house, &error),
     }

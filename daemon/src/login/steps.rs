@@ -10,7 +10,7 @@ use crate::dialogue::{Answers, Broken};
 use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
-use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry};
+use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry, Earn};
 use crate::tarpit::{Charge, CodesRefused, Proofs, Refused, Try, WouldRefuse};
 use crate::totp::{CodeProof, Shown};
 use twinlock_policy::{Factors, Plan, Questions, Username};
@@ -131,7 +131,9 @@ pub(super) fn watch_for_sprays(house: &House, name: &Username, password: &Secret
 /// that an account exists and needs none.
 pub(super) fn veiled(house: &House, caller: &Caller, decision: Decision) -> Decision {
     let asked = || {
-        house.policy.questions(&house.policy.place(caller.source, caller.service.clone()), caller.accepted)
+        let name = Username::from_pam(&caller.user).ok();
+        let place = house.locations.place(&house.policy, caller.source, &caller.service, name.as_ref());
+        house.policy.questions(&place, caller.accepted)
     };
     match decision {
         Decision::Deny(reason) if house.tarpit.codes_refused().is_some() && asked().code => {
@@ -176,7 +178,7 @@ impl Typed {
     /// A code that the plan does not need is not looked at. In one field it is: only so is it known where the password
     /// ends, and whoever learns there that it is right has spent it. Behind a password, two codes or a recovery code may
     /// stand for a lane that takes nothing else.
-    pub(super) fn sorted(answers: Answers, factors: Factors) -> Self {
+    pub(super) fn sorted(answers: Answers, factors: Factors, earn: Option<Box<Earn>>) -> Self {
         let bind = match (factors.password, factors.code) {
             (true, true) => BindNeed::AfterCode,
             (true, false) => BindNeed::Bare,
@@ -199,7 +201,7 @@ impl Typed {
             }
         };
         let may_hold_code = matches!(code, CodeTry::Field(_) | CodeTry::Behind(_));
-        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind } }
+        Self { password: TypedPassword { typed, may_hold_code }, proofs: Proofs { code, bind, earn } }
     }
 }
 

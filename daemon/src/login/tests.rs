@@ -10,7 +10,7 @@ use crate::totp::{Label, Seed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
-use twinlock_policy::{AccountId, Factors, Plan, RuleName, Service, Source};
+use twinlock_policy::{AccountId, Factors, Plan, RuleName, Seen, Service, Source};
 use twinlock_protocol::Secret;
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -76,12 +76,20 @@ async fn granted(house: &House) -> Judged {
     let seed = Seed::from_base32(SEED).unwrap();
     let new = NewAuthenticator { label: Label::new("phone").unwrap(), seed, parameters: None, active: true };
     house.store.enroll(&alice().id, &alice().name, new, house.clock.now()).await.unwrap();
-    let place = house.policy.place(Source::Address("203.0.113.7".parse().unwrap()), Service::new("sshd"));
+    let place = house.policy.place(
+        Source::Address("203.0.113.7".parse().unwrap()),
+        Service::new("sshd"),
+        &Seen::default(),
+    );
     let id = AttemptId::random().unwrap();
     let deadline = Deadline::within(DECIDING);
     let tried = Try { attempt: id, place: &place, invoker: "", hold: false, deadline };
     let code = CodeTry::Code(code_now(house.clock.now().wall));
-    let charge = house.tarpit.charge(&tried, &alice(), Proofs { code, bind: BindNeed::None }).await.unwrap();
+    let charge = house
+        .tarpit
+        .charge(&tried, &alice(), Proofs { code, bind: BindNeed::None, earn: None })
+        .await
+        .unwrap();
     let factors = Factors { password: false, code: true };
     let plan = Plan::Require { rule: RuleName::new("key, then code"), factors, waiver: None };
     let mut record = Record::new(id, "auth", b"alice");
@@ -148,7 +156,8 @@ async fn a_grant_whose_slot_was_settled_by_somebody_else_is_none() {
 
 /// What break glass makes of an emergency password typed in the office: whether it lets in.
 async fn breaks_glass(house: &House, password: &EmergencyPassword) -> bool {
-    let place = house.policy.place(Source::Address("192.0.2.7".parse().unwrap()), Service::new("sshd"));
+    let source = Source::Address("192.0.2.7".parse().unwrap());
+    let place = house.policy.place(source, Service::new("sshd"), &Seen::default());
     let (id, deadline) = (AttemptId::random().unwrap(), Deadline::within(DECIDING));
     let tried = Try { attempt: id, place: &place, invoker: "", hold: false, deadline };
     let typed = Secret::copy_of(password.shown().as_bytes());

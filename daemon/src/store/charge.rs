@@ -3,6 +3,7 @@
 
 use super::account::{self, BindNeed, Left};
 use super::authenticators;
+use super::earned::Earn;
 use super::settle::{Ending, Orphan, Orphans};
 use super::writer::Room;
 use super::{StoreError, disabled, recovery, sql_int, uint};
@@ -47,6 +48,8 @@ pub struct ChargeRequest {
     /// Two codes or a recovery code may be compared although the lane takes nothing else: the caller has counted the
     /// try.
     pub way_in: bool,
+    /// What the login earns if it proves password and code and is granted. Only where the rule asks both.
+    pub earn: Option<Box<Earn>>,
     /// Strangers are guessing at many accounts: an unfamiliar lane takes only two codes or a recovery code.
     pub raised: bool,
     /// Whether a closed or full lane refuses. If not, that it would have is told.
@@ -96,6 +99,7 @@ pub struct Charge {
     code: CodeOutcome,
     code_length: usize,
     observed: Option<Observed>,
+    earn: Option<Box<Earn>>,
     spent: bool,
     recovery_left: Option<u64>,
     disabled: bool,
@@ -162,6 +166,12 @@ impl Charge {
 
     pub(super) const fn proof(&self) -> Option<&CodeProof> {
         proof_of(&self.code)
+    }
+
+    /// What the login earns if it is granted after password and code were both proved.
+    #[must_use]
+    pub fn earn(&self) -> Option<&Earn> {
+        self.earn.as_deref()
     }
 
     /// Whether the charge itself has spent the step.
@@ -286,6 +296,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         code: judgement.outcome,
         code_length: judgement.code_length,
         observed,
+        earn: request.earn,
         spent: judgement.claim == Some(Claim::Spend),
         recovery_left,
         disabled,

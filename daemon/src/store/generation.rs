@@ -213,9 +213,10 @@ pub(super) fn accept(room: &Room, word: &Word, wall: WallTime) -> Result<u64, St
 }
 
 /// What is used up or earned, besides steps, and is in the copy as it was then: an enrolment that waits for its first
-/// code, recovery codes.
+/// code, recovery codes, places.
 fn void_what_works_once(room: &Room) -> Result<(), StoreError> {
     room.db.execute("DELETE FROM authenticator WHERE state = 'pending'", [])?;
     recovery::void_all(room)?;
+    room.db.execute("DELETE FROM earned", [])?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod authenticators;
 mod charge;
 mod clock;
 mod disabled;
+mod earned;
 mod emergency;
 mod error;
 mod file;
@@ -31,6 +32,7 @@ pub use account::{Bind, BindNeed};
 pub use authenticators::{Confirmation, Enrolled, NewAuthenticator};
 pub use charge::{Charge, ChargeReply, ChargeRequest, Observed};
 pub use disabled::NewLock;
+pub use earned::{Added, Earn, EarnedPlace, Evidence, GIVEN_AT_MOST};
 pub use emergency::{EMERGENCY_AT_MOST, Emergency, EmergencyProof, Found};
 pub use error::StoreError;
 pub use generation::{Generation, GenerationError};
@@ -67,6 +69,8 @@ pub struct Resumed {
     pub lane_time: LaneTime,
     /// Known pairs that are not forgotten.
     pub known_pairs: Vec<KnownPair>,
+    /// Earned places, in the order of last use.
+    pub earned: Vec<EarnedPlace>,
     /// Prefix lanes as they were last written, forgotten ones included.
     pub prefix_lanes: Vec<(Prefix, PrefixLane)>,
     /// How far the wall clock was believed.
@@ -126,6 +130,7 @@ impl Store {
         let resumed = Resumed {
             lane_time: room.highest,
             known_pairs: known::all(&room, believed)?,
+            earned: earned::all(&room)?,
             prefix_lanes: prefixes::all(&room)?,
             clock: kept,
             generation: generation::held(&room)?,

@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     STOLEN_PASSWORDS,
     WALL,
     GENERATION,
+    EARNED,
 ];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
@@ -181,4 +182,20 @@ ALTER TABLE progress ADD COLUMN wall_suspect_by INTEGER;
 /// By which a restored copy of the file is noticed.
 const GENERATION: &str = r"
 ALTER TABLE progress ADD COLUMN generation TEXT;
+";
+
+/// What accounts earned at places, or were given there. An empty service means every one.
+const EARNED: &str = r"
+CREATE TABLE earned (
+    account TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    service TEXT NOT NULL,
+    evidence TEXT NOT NULL CHECK (evidence IN ('logins', 'administrator')),
+    spelling TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    last_used INTEGER NOT NULL,
+    logins INTEGER NOT NULL,
+    until INTEGER,
+    PRIMARY KEY (account, prefix, service, evidence)
+) STRICT, WITHOUT ROWID;
 ";

@@ -4,7 +4,7 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, disabled, known, recovery, sql_int, stolen};
+use super::{StoreError, disabled, earned, known, recovery, sql_int, stolen};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{CodeProof, Shown};
@@ -114,6 +114,10 @@ pub(super) fn settle(
     stolen::succeeded(room, charge.account(), bind == Bind::Right && charge.proof().is_some())?;
     if let Some(prefix) = learn {
         known::learn(room, charge.account(), charge.name(), prefix, now.wall)?;
+    }
+    // Both factors, proved in this very attempt; a login by waiver earns and renews nothing.
+    if let Some(earn) = charge.earn().filter(|_| charge.proof().is_some() && bind == Bind::Right) {
+        earned::earn(room, charge.account(), earn, now.wall)?;
     }
     Ok(Settled::Done)
 }

@@ -4,7 +4,7 @@
 
 use super::account::{self, Bind};
 use super::writer::Room;
-use super::{StoreError, sql_int, uint};
+use super::{StoreError, earned, sql_int, uint};
 use crate::attempt::AttemptId;
 use crate::clock::{Now, WallTime};
 use rusqlite::{OptionalExtension, params};
@@ -119,6 +119,7 @@ pub(super) fn suspect(
         return Ok(Suspicion::Noted);
     }
     forget_tries(room, account)?;
+    earned::withdraw(room, account)?;
     withdraw_trust(room, account, tries, from, now.wall)?;
     Ok(Suspicion::Begins { tries })
 }

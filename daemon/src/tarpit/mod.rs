@@ -17,7 +17,7 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Observed, Resumed, Settled,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Resumed, Settled,
     Settlement, Store, StoreError,
 };
 use held::Held;
@@ -142,6 +142,8 @@ pub struct Proofs {
     pub code: CodeTry,
     /// Whether the password will be bound.
     pub bind: BindNeed,
+    /// What the login earns if password and code are both proved.
+    pub earn: Option<Box<Earn>>,
 }
 
 impl Proofs {
@@ -331,6 +333,7 @@ impl Tarpit {
             enforce: self.enforces(),
             account_limits: self.account_limits,
             bind: proofs.bind,
+            earn: proofs.earn,
             way_in: false,
             raised: self.spread().is_raised(now.lane),
         };
@@ -371,6 +374,7 @@ impl Tarpit {
             enforce: false,
             account_limits: self.account_limits,
             bind: BindNeed::None,
+            earn: None,
             way_in: false,
             raised: false,
         };

@@ -8,7 +8,7 @@ use crate::clock::WallTime;
 use crate::store::SealKey;
 use std::path::PathBuf;
 use std::time::Instant;
-use twinlock_policy::{AccountId, Policy, Service, Source};
+use twinlock_policy::{AccountId, Policy, Seen, Service, Source};
 
 const RULES: &str = "[directory.main]\nkind = \"rfc2307\"\nservers = [\"ldaps://ldap.example.org\"]\nbase = \"dc=example\"\n\
      [location.office]\nnetworks = [\"192.0.2.0/24\"]\n[[rule]]\nname = \"all\"\nrequire = [\"password\", \"code\"]\n\
@@ -62,12 +62,12 @@ fn alice() -> Account {
 
 impl Bench {
     fn place(&self, source: &str) -> Place {
-        self.policy.place(Source::Address(source.parse().unwrap()), Service::new("sshd"))
+        self.policy.place(Source::Address(source.parse().unwrap()), Service::new("sshd"), &Seen::default())
     }
 
     async fn charge(&self, source: &str, hold: bool) -> Result<Charge, Refused> {
         let place = self.place(source);
-        let proofs = Proofs { code: CodeTry::NotAsked, bind: BindNeed::None };
+        let proofs = Proofs { code: CodeTry::NotAsked, bind: BindNeed::None, earn: None };
         self.tarpit.charge(&trying(&place, hold), &alice(), proofs).await
     }
 

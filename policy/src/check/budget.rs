@@ -46,7 +46,10 @@ fn bounds_for(config: &Config, policy: &Policy, digits: &[u8]) -> Vec<RuleBound>
 
 /// A login from a named network or from `local` never stands in the unfamiliar lane ([`crate::Stand`]).
 fn reach(config: &Config, rule: &Rule) -> Reach {
-    let own = |name: &LocationName| name.as_str() == "local" || config.location.contains_key(name.as_str());
+    let own = |name: &LocationName| {
+        let network = |name| config.location.get(name).is_some_and(|location| location.networks.is_some());
+        name.as_str() == "local" || network(name.as_str())
+    };
     match &rule.from {
         Some(from) if from.iter().all(own) => Reach::OwnLanes,
         Some(_) | None => Reach::Anywhere,

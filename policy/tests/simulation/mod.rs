@@ -11,7 +11,7 @@ use std::time::Duration;
 use twinlock_config::Config;
 use twinlock_policy::bound::{FURTHER_LANES, WAY_IN_TRIES_A_PREFIX, WAY_IN_TRIES_A_SECOND, YEAR};
 use twinlock_policy::lane::{Jitter, Lane, LaneLimits, LaneTime, Opening, PrefixLane, PrefixLimits};
-use twinlock_policy::{LaneKey, Policy, Prefix, Service, Source, Stand};
+use twinlock_policy::{LaneKey, Policy, Prefix, Seen, Service, Source, Stand};
 
 const CALM: Jitter = Jitter(0);
 const SECOND: Duration = Duration::from_secs(1);
@@ -188,7 +188,7 @@ impl World {
     }
 
     pub(crate) fn visitor(&self, source: Source) -> Visitor {
-        let place = self.policy.place(source, Service::new("sshd"));
+        let place = self.policy.place(source, Service::new("sshd"), &Seen::default());
         let known = place.earnable_prefix().is_some_and(|prefix| self.known.contains(&prefix));
         let stand = Stand::of_account(&place, known, "guest");
         let prefixes = stand

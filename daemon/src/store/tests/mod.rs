@@ -6,6 +6,7 @@ mod authenticators;
 mod clock;
 mod codes;
 mod disabled;
+mod earned;
 mod emergency;
 mod faults;
 mod generation;
@@ -165,6 +166,7 @@ impl Bench {
             bind: BindNeed::None,
             way_in: false,
             raised: false,
+            earn: None,
         }
     }
 

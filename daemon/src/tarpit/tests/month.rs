@@ -71,14 +71,14 @@ impl Month {
     async fn login(&mut self, source: &str, shown: Shown) -> bool {
         let place = self.bench.place(source);
         let proofs = match shown {
-            Shown::Password { .. } => Proofs { code: CodeTry::NotAsked, bind: BindNeed::Bare },
+            Shown::Password { .. } => Proofs { code: CodeTry::NotAsked, bind: BindNeed::Bare, earn: None },
             Shown::Code { .. } | Shown::TwoCodes => {
                 let typed = match shown {
                     Shown::TwoCodes => [self.code(1), self.code(0)].concat(),
                     Shown::Code { right: true } => self.code(0),
                     Shown::Code { .. } | Shown::Password { .. } => b"00000x".to_vec(),
                 };
-                Proofs { code: CodeTry::Code(Secret::copy_of(&typed)), bind: BindNeed::AfterCode }
+                Proofs { code: CodeTry::Code(Secret::copy_of(&typed)), bind: BindNeed::AfterCode, earn: None }
             }
         };
         let Ok(charge) = self.bench.tarpit.charge(&trying(&place, false), &alice(), proofs).await else {

@@ -12,7 +12,7 @@ impl Bench {
 
     async fn proving(&self, code: CodeTry, bind: BindNeed) -> Result<Charge, Refused> {
         let place = self.place(AWAY);
-        self.tarpit.charge(&trying(&place, false), &alice(), Proofs { code, bind }).await
+        self.tarpit.charge(&trying(&place, false), &alice(), Proofs { code, bind, earn: None }).await
     }
 
     fn knows_alice(&self) -> bool {

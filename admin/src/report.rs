@@ -96,8 +96,10 @@ pub(crate) fn restore(accepted: &RestoreAccepted) -> String {
         |number| {
             format!(
                 "The store is the latest one from now on. Every code of {} up to now counts as used; the next ones are \
-                 taken. What was changed since the copy was made is as it was then: look through it.",
-                count(number, "authenticator")
+                 taken. Recovery codes are void, and {}. What was changed since the copy was made is as it was then: look \
+                 through it.",
+                count(number, "authenticator"),
+                count(accepted.emergency_revoked.into(), "emergency password")
             )
         },
     )

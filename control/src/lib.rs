@@ -316,6 +316,9 @@ pub struct RestoreAccepted {
     /// Authenticators whose codes count as used up to now; absent if the store was the latest one anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticators: Option<u64>,
+    /// Emergency passwords that are void now.
+    #[serde(default)]
+    pub emergency_revoked: u32,
 }
 
 /// How the wall clock stands.

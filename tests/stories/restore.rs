@@ -58,6 +58,7 @@ fn a_store_that_was_put_back_takes_no_code_until_it_is_accepted_and_then_no_old_
     let phone = site.enroll("alice");
     let recovery = site.recovery_codes("alice");
     assert_eq!(with_code(&site, &recovery[0]), Told::Grant);
+    let emergency = site.emergency_passwords("alice", 2);
     site.stop();
     fs::copy(site.path("state.db"), site.path("copy")).unwrap();
     site.start_daemon();
@@ -88,11 +89,18 @@ fn a_store_that_was_put_back_takes_no_code_until_it_is_accepted_and_then_no_old_
     }
     assert!(site.records().iter().any(|line| line.contains(": store-restored ")));
 
-    assert!(said(&site, &["store", "accept-restore"]).contains("1 authenticator up to now"));
+    let broken = login(&site, "sshd", "alice", OFFICE, &[emergency[0].as_bytes(), b""]);
+    assert_eq!(broken, Told::Grant, "an emergency does not wait for the copy to be accepted");
+    let accepted = said(&site, &["store", "accept-restore"]);
+    assert!(
+        accepted.contains("1 authenticator up to now") && accepted.contains("1 emergency password"),
+        "{accepted}"
+    );
     let accepted_at = step_now();
     assert!(!is_restored(&site));
     assert_eq!(with_code(&site, &code), Told::Deny, "it was used after the copy was made");
-    assert_eq!(field(&site.attempt(9), "reason"), "replayed-code");
+    assert_eq!(field(&site.attempt(10), "reason"), "replayed-code");
+    assert_eq!(login(&site, "sshd", "alice", OFFICE, &[emergency[1].as_bytes(), b""]), Told::Deny, "void");
     let shown: serde_json::Value =
         serde_json::from_str(&said(&site, &["--json", "user", "show", "alice"])).unwrap();
     assert_eq!(shown["recovery_codes_left"], 0, "any of them may have been used since");

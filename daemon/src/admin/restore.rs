@@ -12,14 +12,22 @@ pub(super) async fn accept(house: &House, peer: &UCred) -> Result<Reply, Reply> 
             "the wall clock is not believed, and codes are to count as used up to now; see twinlock clock first",
         ));
     }
+    // Their file may have been put back as well: those that were used since the copy was made would be good again.
+    let emergency_revoked = if house.store.is_restored() {
+        house.emergency.revoke_all().await.map_err(|error| of_store(&error))?
+    } else {
+        0
+    };
     let accepted = house.generation.accept(&house.store, house.clock.now()).await;
     let authenticators = accepted.map_err(|error| of_store(&error))?;
     if let Some(number) = authenticators {
-        let (by, number) = (by(peer), number.to_string());
-        house.auditor.warning(&event_line(
-            "restore-accepted",
-            &[("by", by.as_str()), ("authenticators", number.as_str())],
-        ));
+        let (by, number, emergency) = (by(peer), number.to_string(), emergency_revoked.to_string());
+        let fields = [
+            ("by", by.as_str()),
+            ("authenticators", number.as_str()),
+            ("emergency_revoked", emergency.as_str()),
+        ];
+        house.auditor.warning(&event_line("restore-accepted", &fields));
     }
-    Ok(Reply::RestoreAccepted(RestoreAccepted { authenticators }))
+    Ok(Reply::RestoreAccepted(RestoreAccepted { authenticators, emergency_revoked }))
 }

@@ -223,6 +223,19 @@ impl Emergency {
         .await
     }
 
+    /// Makes every unused password worth nothing. Tells how many there were.
+    ///
+    /// # Errors
+    /// They are as they were.
+    pub async fn revoke_all(&self) -> Result<u32, StoreError> {
+        self.call(|db, unused| {
+            let gone = db.execute("DELETE FROM emergency WHERE used IS NULL", [])?;
+            unused.clear();
+            Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+        })
+        .await
+    }
+
     /// The accounts with unused passwords that bore this name when they were made: the directory is not asked.
     #[must_use]
     pub fn named(&self, name: &Username) -> Vec<(AccountId, Username)> {

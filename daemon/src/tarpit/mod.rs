@@ -353,7 +353,7 @@ impl Tarpit {
     /// Compares the code that stands beside an emergency password. No lane refuses that; its slots are taken all the same.
     ///
     /// # Errors
-    /// [`Refused::Store`]: then nothing was compared.
+    /// [`Refused::Codes`] or [`Refused::Store`]: then nothing was compared.
     pub async fn charge_emergency(
         &self,
         tried: &Try<'_>,
@@ -361,6 +361,9 @@ impl Tarpit {
         name: &Username,
         code: CodeTry,
     ) -> Result<Charge, Refused> {
+        if let Some(why) = self.codes_refused() {
+            return Err(Refused::Codes(why));
+        }
         let request = ChargeRequest {
             attempt: tried.attempt,
             account: account.clone(),

@@ -84,3 +84,17 @@ async fn nothing_is_learned_and_no_known_pair_is_forgotten() {
     assert!(bench.clock.accept());
     assert!(!bench.knows_alice(), "and then it is");
 }
+
+/// Nor beside an emergency password.
+#[tokio::test]
+async fn no_code_is_compared_beside_an_emergency_password_then() {
+    let bench = bench();
+    let place = bench.place(AWAY);
+    let (tried, alice) = (trying(&place, false), alice());
+    let beside =
+        || bench.tarpit.charge_emergency(&tried, &alice.id, &alice.name, CodeTry::Code(typed(b"123456")));
+    let charge = beside().await.unwrap();
+    bench.settle(charge, Settlement::Released).await;
+    bench.set_back();
+    assert!(matches!(beside().await, Err(Refused::Codes(CodesRefused::ClockSuspect))));
+}

@@ -378,11 +378,13 @@ fn the_table_has_a_row_for_every_place_that_can_be_told_apart() {
     let usual = "usual: password, mon, tue from 08:00 UTC, until 2027-01-31 (waiver: ";
     assert_eq!(rules("(elsewhere)"), "abroad: deny");
     assert_eq!(rules("unlisted"), "abroad: deny");
-    assert_eq!(rules("home"), "all: password + code");
-    assert_eq!(rules("office"), "all: password + code");
-    assert_eq!(rules("private"), "all: password + code");
-    assert_eq!(rules("provider"), "abroad: deny");
-    assert_eq!(rules("usual"), "abroad: deny");
+    assert_eq!(rules("unknown"), "abroad: deny");
+    for inside in ["home", "office", "private", "local"] {
+        assert_eq!(rules(inside), "all: password + code", "{inside}");
+    }
+    // It may lie at home or abroad.
+    assert_eq!(rules("provider"), "abroad: deny; all: password + code");
+    assert_eq!(rules("usual"), format!("abroad: deny; {usual}usual); all: password + code"));
     assert_eq!(check::waivers(&config, &Policy::new(&config)), ["usual (usual, this-week)"]);
     let config = parsed(
         "[[rule]]\nname = \"usual\"\nfrom = [\"usual\", \"this-week\"]\nuntil = \"2027-01-31\"\n\

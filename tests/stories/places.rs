@@ -227,6 +227,28 @@ fn a_name_that_was_somebody_elses_inherits_no_place() {
     assert_eq!(scene.places(), ["203.0.113.5/32 sshd logins 1 "]);
 }
 
+/// Promise 12: somebody has the password, so nothing stands in for the code any more.
+#[test]
+fn a_password_that_looks_stolen_costs_the_account_its_places() {
+    let scene = Scene::new(RULES);
+    let mut phone = scene.site.enroll("alice");
+    scene.earn(&mut phone);
+    let given = scene.site.twinlock(&["place", "add", "alice", "203.0.113.6"]);
+    assert!(given.status.success(), "{}", said(&given));
+    for attempt in 3..=5 {
+        assert_eq!(
+            scene.login("sshd", "alice", AWAY, &["alice's password", &phone.wrong_code()]),
+            Told::Deny
+        );
+        assert_eq!(scene.last(attempt), "password,code deny wrong-code - -");
+        scene.event("right-password-wrong-code", attempt - 2);
+    }
+    scene.event("password-looks-stolen", 1);
+    until("the places to be forgotten", || scene.places().is_empty().then_some(()));
+    assert_eq!(scene.login("sshd", "alice", HOME, &["alice's password", "000000"]), Told::Deny);
+    assert_eq!(scene.last(6), "password,code deny wrong-code - -");
+}
+
 #[test]
 fn a_place_that_is_taken_back_waives_nothing_any_more_and_it_is_recorded() {
     let scene = Scene::new(RULES);

@@ -93,7 +93,9 @@ impl Locations {
         };
         let prefix = source.address().map(Prefix::of);
         let earned = name.zip(prefix).map(|(name, prefix)| self.earned.of_name(name, prefix, now));
-        let seen = Seen { at: Some(Moment(now.0)), origin, earned: &earned.unwrap_or_default() };
+        // A clock that is not believed tells no time of the week, and nobody's day is over by it.
+        let at = self.clock.suspicion().is_none().then_some(Moment(now.0));
+        let seen = Seen { at, origin, earned: &earned.unwrap_or_default() };
         policy.place(source, service.clone(), &seen)
     }
 

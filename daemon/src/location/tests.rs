@@ -312,6 +312,12 @@ fn an_earned_place_is_held_until_it_is_forgotten() {
     assert_eq!(held(&AccountId::new("main:other")), "");
     clock.advance(Duration::from_secs(1));
     assert_eq!(held(&account), "");
+
+    // Promise 13: a clock that was set tells no time of the week, and brings nothing back.
+    let at = || locations.place(&policy, source, &Service::new("sshd"), None).at();
+    assert!(at().is_some());
+    clock.set_wall(WallTime(BUILT));
+    assert_eq!((at(), held(&account).as_str()), (None, ""));
 }
 
 /// Real data, free to use (PDDL-1.0), which `scripts/test` fetches where it can. Its schema is the flat one, and its

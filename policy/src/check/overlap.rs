@@ -38,11 +38,12 @@ pub fn overlaps(policy: &Policy) -> Vec<Overlap> {
     found
 }
 
-fn differ(one: &Effect, other: &Effect) -> bool {
-    match (one, other) {
-        (Effect::Deny, Effect::Deny) => false,
-        (Effect::Require(one), Effect::Require(other)) => one != other,
-        (Effect::Deny, Effect::Require(_)) | (Effect::Require(_), Effect::Deny) => true,
+/// A rule that denies above others is what it looks like; what passes over a rule that denies may not be.
+fn differ(above: &Effect, below: &Effect) -> bool {
+    match (above, below) {
+        (Effect::Deny, _) => false,
+        (Effect::Require(above), Effect::Require(below)) => above != below,
+        (Effect::Require(_), Effect::Deny) => true,
     }
 }
 

@@ -58,7 +58,7 @@ fn samples(config: &Config) -> Vec<Sample> {
     let mut samples: Vec<Sample> = config
         .location
         .iter()
-        .filter_map(|(name, settings)| sample(name, settings, free_address(config, &ELSEWHERE), elsewhere))
+        .filter_map(|(name, settings)| sample(name, settings, free_address(config, &ELSEWHERE)))
         .collect();
     let mut add = |label: &str, source: Option<Source>, origin: Origin| {
         samples.extend(source.map(|source| Sample {
@@ -79,22 +79,18 @@ fn samples(config: &Config) -> Vec<Sample> {
     samples
 }
 
-/// A login from a location; from a public address that no network holds, where it is no network itself.
-fn sample(
-    name: &str,
-    settings: &LocationSettings,
-    outside: Option<Source>,
-    origin: Origin,
-) -> Option<Sample> {
+/// A login from a location; from a public address that no network holds, where it is no network itself. It may lie in
+/// any country that the location does not speak of, so whatever rests on one is shown.
+fn sample(name: &str, settings: &LocationSettings, outside: Option<Source>) -> Option<Sample> {
     let label = name.to_owned();
     if let Some(network) = settings.networks().first() {
         let source = Source::Address(network.net().addr());
-        return Some(Sample { label, source, origin, earned: Vec::new() });
+        return Some(Sample { label, source, origin: Origin::default(), earned: Vec::new() });
     }
     let source = outside?;
     let country = settings.countries.iter().flatten().next().map(|country| Listing::Listed(*country));
     let asn = settings.asns.iter().flatten().next().map(|asn| Listing::Listed(*asn));
-    let origin = Origin { country: country.unwrap_or(origin.country), asn: asn.unwrap_or(origin.asn) };
+    let origin = Origin { country: country.unwrap_or_default(), asn: asn.unwrap_or_default() };
     let earned = |logins, longest: u64| {
         // Almost forgotten, so that a shorter memory of another location does not hold it as well.
         let by = EarnedBy::Logins { logins, unused_s: longest.saturating_sub(1), newer: 0 };

@@ -173,14 +173,18 @@ async fn a_given_place_that_has_ended_is_cleared_away_and_there_are_a_hundred_at
     assert_eq!(bench.rows().await, ["192.0.2.1/32 sshd 1"]);
 }
 
-/// What a stolen password leads to, for `earned::withdraw` inside another operation.
 #[tokio::test]
-async fn all_that_an_account_has_can_be_withdrawn_inside_a_transaction() {
+async fn a_password_that_looks_stolen_costs_the_account_all_it_earned_and_was_given() {
     let bench = Bench::with_phone(3).await;
     bench.earns(1, "sshd").await;
     assert_eq!(bench.give(2, None).await, Added::Done);
-    let withdrawn = bench.store.0.call(|room| crate::store::earned::withdraw(room, &alice())).await.unwrap();
-    assert_eq!(withdrawn.len(), 2);
+    let alice = alice();
+    let suspect = || bench.store.suspect(&alice, "203.0.113.9".into(), bench.clock.now());
+    for _ in 0..2 {
+        assert_eq!(suspect().await.unwrap(), Suspicion::Noted);
+        assert_eq!(bench.rows().await.len(), 2);
+    }
+    assert_eq!(suspect().await.unwrap(), Suspicion::Begins { tries: 3 });
     assert_eq!(bench.rows().await, [""; 0]);
 }
 

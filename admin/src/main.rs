@@ -13,6 +13,7 @@ mod configuration;
 mod emergency;
 mod enroll;
 mod import;
+mod history;
 mod locks;
 mod outcome;
 mod places;
@@ -21,6 +22,7 @@ mod recovery;
 mod report;
 mod terminal;
 mod users;
+mod when;
 
 use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, StoreCommand, UserCommand};
 use clap::Parser;
@@ -78,6 +80,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Store { command: StoreCommand::AcceptRestore } => show(args, &Request::AcceptRestore {}),
         Command::Clock { command: None } => show(args, &Request::ClockShow {}),
         Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
+        Command::History(asked) => history::run(args, asked),
     }
 }
 
@@ -125,6 +128,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::EmergencyMade(_)
             | Reply::EmergencyList(_)
             | Reply::EmergencyRevoked(_)
+            | Reply::History(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

@@ -84,6 +84,7 @@ impl Config {
         for (name, settings) in &mut filled.service {
             *settings = self.service(name);
         }
+        filled.audit.history = Some(self.history_path());
         filled
     }
 }

@@ -7,6 +7,7 @@ use crate::day::Day;
 use crate::duration::Span;
 use crate::guess_budget::GuessBudget;
 use crate::network::Network;
+use crate::size::Size;
 use crate::when::{Days, TimeOfDay, Zone};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -534,10 +535,22 @@ pub enum StoreBackend {
 pub struct Audit {
     /// The local syslog socket.
     pub syslog: PathBuf,
+    /// The daemon's own record of attempts, for `twinlock history`; left out, `history` beside the store's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<PathBuf>,
+    /// The size of that file, preallocated: the oldest attempts make room. 1 MiB to 64 GiB.
+    pub history_size: Size,
+    /// Older attempts are erased from it, 1 d to 3650 d.
+    pub keep: Span,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { syslog: "/dev/log".into() }
+        Self {
+            syslog: "/dev/log".into(),
+            history: None,
+            history_size: Size::mebibytes(64),
+            keep: Span::seconds(90 * 86_400),
+        }
     }
 }

@@ -3,6 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod history;
+
+pub use history::{Cursor, HISTORY_PAGE, HistoryPage, HistoryQuery, RecordedAttempt};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -198,6 +202,8 @@ pub enum Request {
     ClockAccept {},
     /// Take a store that was put back for the latest one.
     AcceptRestore {},
+    /// Recorded attempts, a page at a time.
+    History(HistoryQuery),
 }
 
 /// What the daemon answers.
@@ -244,6 +250,8 @@ pub enum Reply {
     PlaceAdded(PlaceReport),
     /// To [`Request::PlaceForget`]: those that were taken back.
     PlacesForgotten(Places),
+    /// To [`Request::History`].
+    History(HistoryPage),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -294,6 +302,12 @@ pub struct Status {
     pub unavailable: u64,
     /// Audit records that could not be delivered since the start.
     pub records_lost: u64,
+    /// Attempts that are missing in the history since the start.
+    #[serde(default)]
+    pub history_lost: u64,
+    /// Why the history cannot be written, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_problem: Option<String>,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
     /// The GeoIP file, where there is to be one.

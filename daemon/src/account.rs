@@ -53,6 +53,7 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
     record.placed(&place);
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
+    record.after = if sshd { "sshd" } else { "" };
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, accepted, subject);
     record.planned(&plan);

@@ -4,6 +4,7 @@
 use crate::audit::{Auditor, event_line};
 use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
+use crate::history::History;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
 use crate::location::Locations;
@@ -87,6 +88,7 @@ pub fn build(
         &resumed,
     )
     .map_err(|error| at("tarpit", &error))?;
+    let history = History::start(&config, auditor.clone()).map_err(|error| at("audit.history", &error))?;
     let house = House {
         config_path: loaded.file().to_owned(),
         config,
@@ -98,6 +100,7 @@ pub fn build(
         generation,
         emergency,
         auditor,
+        history,
         clock,
         tickets: Tickets::default(),
         local_accounts,

@@ -16,3 +16,4 @@ pub mod site;
 pub mod slapd;
 pub mod temp;
 pub mod wall_clock;
+pub mod town;

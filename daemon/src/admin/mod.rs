@@ -5,6 +5,7 @@ mod clock;
 mod emergency;
 mod enroll;
 mod lock;
+mod history;
 mod locks;
 mod places;
 mod recovery;
@@ -138,6 +139,7 @@ async fn answer(
         Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
         Request::AcceptRestore {} => restore::accept(house, peer).await,
         Request::ClockAccept {} => clock::accept(house, peer).await,
+        Request::History(query) => history::page(house, query).await,
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -159,6 +161,8 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         denied: verdicts(audit::Verdict::Deny),
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
+        history_lost: house.history.lost(),
+        history_problem: house.history.problem(),
         waivers: check::waivers(&house.config, &house.policy),
         geoip: house.locations.geoip(),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),

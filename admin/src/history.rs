@@ -131,7 +131,7 @@ mod tests {
         };
         assert_eq!(
             line(&attempt),
-            "2026-11-24 00:00:01 UTC  deny         wrong-code             al\\u{1b}[2J\\nice      sshd          \
+            "2026-11-24 00:00:01 UTC  deny         wrong-code             al\\u{1b}[2J\\nice  sshd          \
              198.51.100.9 (abroad)  rule everyone else  code wrong"
         );
         let summed = RecordedAttempt { count: 990, source: "local".into(), place: "local".into(), ..attempt };

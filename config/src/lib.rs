@@ -27,7 +27,7 @@ pub use check::RESERVED_LOCATIONS;
 pub use country::Country;
 pub use day::Day;
 pub use duration::Span;
-pub use effective::{is_console, show};
+pub use effective::{is_console, is_session, show};
 pub use guess_budget::GuessBudget;
 pub use history::{HISTORY_HEADER, HISTORY_SLOT};
 pub use load::{Loaded, load, parse};

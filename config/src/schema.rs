@@ -5,6 +5,7 @@
 use crate::country::Country;
 use crate::day::Day;
 use crate::duration::Span;
+use crate::effective::is_session;
 use crate::guess_budget::GuessBudget;
 use crate::network::Network;
 use crate::size::Size;
@@ -293,11 +294,15 @@ pub struct ServiceSettings {
     /// What a login without an address is; left out, `local` for login, su, sudo and lockers, else `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_address: Option<WithoutAddress>,
+    /// Whether whoever was let in is told of the last login. Left out, true; but false for su, sudo and lockers, and
+    /// where one field takes everything: such applications have no place to show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_login: Option<bool>,
 }
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self { prompt: Prompt::Separate, hold: true, sshd: None, without_address: None }
+        Self { prompt: Prompt::Separate, hold: true, sshd: None, without_address: None, last_login: None }
     }
 }
 
@@ -306,6 +311,12 @@ impl ServiceSettings {
     #[must_use]
     pub fn is_sshd(&self, name: &str) -> bool {
         self.sshd.unwrap_or(name == "sshd")
+    }
+
+    /// Whether the service of this name shows the last login.
+    #[must_use]
+    pub fn shows_last_login(&self, name: &str) -> bool {
+        self.last_login.unwrap_or_else(|| is_session(name) && self.prompt == Prompt::Separate)
     }
 }
 

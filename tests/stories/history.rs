@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::client::Told;
 use support::host::can_play;
-use support::site::{RULES, binary};
+use support::pam::{Code, SILENT};
+use support::site::{RULES, Site, binary, field};
 use support::town::{Town, done, json_lines};
 
 const OFFICE: &str = "192.0.2.9";
@@ -184,4 +185,55 @@ fn who_is_not_root_sees_nothing() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
+}
+
+/// What an application was shown that is no question.
+fn shown(site: &Site, service: &str, from: &str, answers: (&str, &str), flags: i32) -> (Code, Vec<String>) {
+    let stack = site.stack(service);
+    let mut login = stack.login("alice").from(from).typing(answers.0, answers.1);
+    let code = login.authenticate(flags);
+    let said = login.transcript().into_iter().filter(|line| !line.style.is_question());
+    (code, said.map(|line| line.text).collect())
+}
+
+#[test]
+fn whoever_was_let_in_is_told_of_the_last_login_and_nobody_else_is_told_anything() {
+    let rules = format!("{RULES}\n[service.quiet]\nlast_login = false\n");
+    let town = Town::start(&rules);
+    let site = &town.site;
+    let mut phone = site.enroll("alice");
+    let right = "alice's password";
+    let login =
+        |service: &str, from: &str, code: &str, flags| shown(site, service, from, (right, code), flags);
+    assert_eq!(login("sshd", STRANGER, &phone.code(), 0), (Code::SUCCESS, vec![]), "the first");
+    let wrong = phone.wrong_code();
+    assert_eq!(login("sshd", "203.0.113.5", &wrong, 0), (Code::AUTH_ERR, vec![]));
+    assert_eq!(login("sshd", "203.0.113.5", &wrong, 0), (Code::AUTH_ERR, vec![]));
+    let (code, said) = login("desk", OFFICE, "", 0);
+    assert_eq!((code, said.len()), (Code::SUCCESS, 1), "{said:?}");
+    assert!(
+        said[0].starts_with("Last login: ")
+            && said[0].ends_with(" UTC from 198.51.100.9 (sshd). 2 failed attempts since.")
+    );
+    // Not where the application wants no texts, nor where the file says no, nor in one field.
+    assert_eq!(login("desk", OFFICE, "", SILENT), (Code::SUCCESS, vec![]));
+    assert_eq!(login("quiet", STRANGER, &phone.code(), 0), (Code::SUCCESS, vec![]));
+    let (_, said) = login("desk", OFFICE, "", 0);
+    assert!(said[0].contains(" from 198.51.100.9 (quiet)."), "but it was one: {said:?}");
+    assert_eq!(field(&event(site, "new-place"), "new"), "prefix");
+    let news: Vec<_> = site.records().into_iter().filter(|line| line.contains(": new-place ")).collect();
+    assert_eq!(news.len(), 1, "the office, once: {news:?}");
+    assert_eq!((field(&news[0], "user"), field(&news[0], "source")), ("alice", OFFICE));
+}
+
+fn event(site: &Site, word: &str) -> String {
+    let marker = format!(": {word} ");
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(line) = site.records().into_iter().find(|line| line.contains(&marker)) {
+            return line;
+        }
+        assert!(Instant::now() < patience, "no {word} in {:#?}", site.records());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -86,9 +86,10 @@ fn paths(checker: &mut Checker<'_>, config: &Config) {
 }
 
 fn history(checker: &mut Checker<'_>, config: &Config) {
-    let path = config.history_path();
-    checker.absolute("audit.history", &path);
-    if path == config.store.path {
+    if let Some(path) = &config.audit.history {
+        checker.absolute("audit.history", path);
+    }
+    if config.history_path() == config.store.path {
         checker.refuse("audit.history", "is the store's file", "give the history a file of its own");
     }
     let size = config.audit.history_size;

@@ -4,8 +4,8 @@
 mod clock;
 mod emergency;
 mod enroll;
-mod lock;
 mod history;
+mod lock;
 mod locks;
 mod places;
 mod recovery;

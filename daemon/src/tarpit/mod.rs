@@ -17,8 +17,8 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Resumed, Settled,
-    Settlement, Store, StoreError,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Past, Resumed,
+    Settled, Settlement, Store, StoreError, Visit,
 };
 use held::Held;
 use known::Known;
@@ -485,6 +485,21 @@ impl Tarpit {
         bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
+        self.settle_visit(charge, settlement, bind, account, None).await.map(|(settled, _)| settled)
+    }
+
+    /// The same; and if somebody is let in who visits, notes it and tells what was there before.
+    ///
+    /// # Errors
+    /// As [`Tarpit::settle`].
+    pub async fn settle_visit(
+        &self,
+        charge: Charge,
+        settlement: Settlement,
+        bind: Bind,
+        account: Option<&Account>,
+        visit: Option<Visit>,
+    ) -> Result<(Settled, Past), StoreError> {
         let settlement = match settlement {
             // While the wall or the store is not believed, nothing is learned.
             Settlement::Granted { .. } if self.codes_refused().is_some() => {
@@ -492,6 +507,7 @@ impl Tarpit {
             }
             settled @ (Settlement::Granted { .. } | Settlement::Failed | Settlement::Released) => settled,
         };
+        let visit = visit.filter(|_| self.codes_refused().is_none());
         let now = self.clock.now();
         let jitter = jitter();
         let failed = matches!(settlement, Settlement::Failed);
@@ -501,17 +517,17 @@ impl Tarpit {
         };
         let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
-            None => Ok(Settled::Done),
+            None => Ok((Settled::Done, Past::default())),
             Some((LaneKey::Unfamiliar, of_account)) if failed => {
                 let prefix = charge.source.address().map(Prefix::of);
                 if self.spread().failed(of_account.account(), prefix, now.lane) {
                     self.spread_began.store(true, Ordering::Relaxed);
                 }
-                self.store.settle(of_account, settlement, bind, now, jitter).await
+                self.store.settle_visit(of_account, settlement, bind, now, jitter, visit).await
             }
-            Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
+            Some((_, charge)) => self.store.settle_visit(charge, settlement, bind, now, jitter, visit).await,
         };
-        if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
+        if let (Ok((Settled::Done, _)), Some(prefix), Some(account)) = (&settled, learned, account) {
             self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();

@@ -12,13 +12,16 @@ mod clock;
 mod configuration;
 mod emergency;
 mod enroll;
+mod explain;
 mod history;
 mod import;
 mod locks;
+mod me;
 mod outcome;
 mod places;
 mod qr;
 mod recovery;
+mod replay;
 mod report;
 mod terminal;
 mod users;
@@ -81,6 +84,11 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Clock { command: None } => show(args, &Request::ClockShow {}),
         Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
         Command::History(asked) => history::run(args, asked),
+        Command::Explain(asked) => match asked.since {
+            Some(since) => replay::run(args, since),
+            None => explain::run(args, asked),
+        },
+        Command::Me => show(args, &Request::Me {}),
     }
 }
 
@@ -104,6 +112,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
         (Reply::RestoreAccepted(accepted), Request::AcceptRestore {}) => report::restore(accepted),
         (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
+        (Reply::Me(told), Request::Me {}) => me::me(told),
         (Reply::Places(places), Request::PlaceList { .. }) => places::list(places),
         (Reply::PlaceAdded(place), Request::PlaceAdd { .. }) => places::added(place),
         (Reply::PlacesForgotten(places), Request::PlaceForget { .. }) => places::forgotten(places),
@@ -129,6 +138,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::EmergencyList(_)
             | Reply::EmergencyRevoked(_)
             | Reply::History(_)
+            | Reply::Explained(_)
+            | Reply::Replayed(_)
+            | Reply::Me(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

@@ -197,7 +197,8 @@ pub(crate) fn stolen(password: &StolenPassword) -> String {
     )
 }
 
-fn authenticator(authenticator: &AuthenticatorReport) -> String {
+/// One authenticator on one line.
+pub(crate) fn authenticator(authenticator: &AuthenticatorReport) -> String {
     let state = match authenticator.state {
         AuthenticatorState::Pending => "pending",
         AuthenticatorState::Active => "active",

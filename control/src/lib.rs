@@ -3,8 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
 mod history;
 
+pub use explain::{
+    Difference, ExplainQuery, Explained, LastLoginReport, Me, OwnAttempt, ReplayPage, ReplayQuery, Treatment,
+    Would,
+};
 pub use history::{Cursor, HISTORY_PAGE, HistoryPage, HistoryQuery, RecordedAttempt};
 
 use serde::{Deserialize, Serialize};
@@ -204,6 +209,12 @@ pub enum Request {
     AcceptRestore {},
     /// Recorded attempts, a page at a time.
     History(HistoryQuery),
+    /// What would come of a login, and why.
+    Explain(ExplainQuery),
+    /// What would come of recorded attempts under another configuration, a page at a time.
+    Replay(ReplayQuery),
+    /// What is known of whoever asks.
+    Me {},
 }
 
 /// What the daemon answers.
@@ -252,6 +263,12 @@ pub enum Reply {
     PlacesForgotten(Places),
     /// To [`Request::History`].
     History(HistoryPage),
+    /// To [`Request::Explain`].
+    Explained(Explained),
+    /// To [`Request::Replay`].
+    Replayed(ReplayPage),
+    /// To [`Request::Me`].
+    Me(Me),
     /// It was not done.
     Error {
         /// What to make of it.

@@ -124,7 +124,7 @@ pub async fn run(house: House) -> Result<(), String> {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
     let login_socket = bind(&house.config.daemon.login_socket, 0o666)?;
-    let admin_socket = bind(&house.config.daemon.admin_socket, 0o660)?;
+    let admin_socket = bind(&house.config.daemon.admin_socket, 0o666)?;
     let (tell, stop) = watch::channel(false);
     let started = Instant::now();
     say_how_it_starts(&house);

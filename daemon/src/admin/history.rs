@@ -24,6 +24,7 @@ pub(super) async fn page(house: &House, query: HistoryQuery) -> Result<Reply, Re
             Some(user) => Some(names_of(house, user).await),
             None => None,
         },
+        account: None,
         source,
         since: query.since,
         until: query.until,

@@ -131,13 +131,7 @@ impl Record {
         self.placed(place);
         self.caller.clone_from(&caller.label);
         self.after = if caller.accepted.publickey { "publickey" } else { "" };
-        self.asked = match questions {
-            Questions { password: true, code: true, single: true } => "field",
-            Questions { password: true, code: true, single: false } => "password,code",
-            Questions { password: true, code: false, .. } => "password",
-            Questions { password: false, code: true, .. } => "code",
-            Questions { password: false, code: false, .. } => "-",
-        };
+        self.asked = questions.word();
     }
 
     /// Notes which locations hold the source; once more when the account is known, whose earned places are its own.

@@ -49,6 +49,8 @@ impl WantedSource {
 pub struct Wanted {
     /// Lower-case names as they may have been given, and the account's id.
     pub user: Option<(String, Option<String>)>,
+    /// Of this account id only.
+    pub account: Option<String>,
     /// Where from.
     pub source: Option<WantedSource>,
     /// Not before, seconds since 1970.
@@ -66,7 +68,8 @@ impl Wanted {
         let user = self.user.as_ref().is_none_or(|(name, id)| {
             id.as_ref().is_some_and(|id| *id == attempt.account) || attempt.user.to_lowercase() == *name
         });
-        user && self.since.is_none_or(|since| attempt.at >= since)
+        user && self.account.as_ref().is_none_or(|id| *id == attempt.account)
+            && self.since.is_none_or(|since| attempt.at >= since)
             && self.until.is_none_or(|until| attempt.at <= until)
             && self.verdict.as_ref().is_none_or(|verdict| *verdict == attempt.verdict)
             && self.reason.as_ref().is_none_or(|reason| *reason == attempt.reason)

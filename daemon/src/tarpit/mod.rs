@@ -295,6 +295,23 @@ impl Tarpit {
         }
     }
 
+    /// The lanes in which an attempt of an account stands.
+    #[must_use]
+    pub fn stand(&self, place: &Place, account: &AccountId, invoker: &str) -> Stand {
+        let wall = self.clock.now().wall;
+        let known = place.earnable_prefix().is_some_and(|prefix| self.known.holds(account, prefix, wall));
+        Stand::of_account(place, known, invoker)
+    }
+
+    /// The prefix lanes of an address that are closed now.
+    #[must_use]
+    pub fn closed_at(&self, address: IpAddr) -> Vec<PrefixState> {
+        let own = [Some(Prefix::of(address)), Prefix::wide(address)];
+        let mut closed = self.prefixes.all_closed(self.clock.now().lane, usize::MAX);
+        closed.retain(|state| own.contains(&Some(state.prefix)));
+        closed
+    }
+
     /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step. While no
     /// code can be judged, who needs none is charged without one, and all others are refused here.
     ///
@@ -312,11 +329,7 @@ impl Tarpit {
             None => proofs.code,
         };
         let now = self.clock.now();
-        let known = tried
-            .place
-            .earnable_prefix()
-            .is_some_and(|prefix| self.known.holds(&account.id, prefix, now.wall));
-        let stand = Stand::of_account(tried.place, known, tried.invoker);
+        let stand = self.stand(tried.place, &account.id, tried.invoker);
         let request = ChargeRequest {
             attempt: tried.attempt,
             account: account.id.clone(),

@@ -28,7 +28,7 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn explain(house: &House, query: &ExplainQuery) -> Result<Reply, Reply> {
-    let asked = asked(house, query)?;
+    let asked = asked(house, query).map_err(wrong)?;
     let mut record = Record::new(AttemptId::from_number(0), "", query.user.as_bytes());
     let found = find(house, &asked.name, Deadline::within(PER_REQUEST), &mut record).await;
     let groups = query.groups.as_ref().map(|groups| groups.iter().map(GroupName::new).collect::<Vec<_>>());
@@ -70,26 +70,26 @@ pub(super) async fn explain(house: &House, query: &ExplainQuery) -> Result<Reply
     Ok(Reply::Explained(explained))
 }
 
-fn asked(house: &House, query: &ExplainQuery) -> Result<Asked, Reply> {
+fn asked(house: &House, query: &ExplainQuery) -> Result<Asked, &'static str> {
     let source = match query.from.as_str() {
         "local" => Source::Local,
         "unknown" => Source::Unknown,
         literal => Source::Address(
             Source::literal(literal.as_bytes())
-                .ok_or_else(|| wrong("a login comes from an address, or from local or unknown"))?,
+                .ok_or("a login comes from an address, or from local or unknown")?,
         ),
     };
     let accepted = match query.after.as_deref() {
         None => Accepted::default(),
         Some("publickey") => Accepted { publickey: true, sshd: false },
         Some("sshd") => Accepted { publickey: false, sshd: true },
-        Some(_) => return Err(wrong("what sshd accepted before is publickey or sshd")),
+        Some(_) => return Err("what sshd accepted before is publickey or sshd"),
     };
     Ok(Asked {
         source,
         service: Service::from_pam(query.service.as_bytes()),
         accepted,
-        name: Username::from_pam(query.user.as_bytes()).map_err(|_| wrong("that cannot be a user's name"))?,
+        name: Username::from_pam(query.user.as_bytes()).map_err(|_| "that cannot be a user's name")?,
         account_phase: accepted.sshd,
         at: query.at.map_or_else(|| house.clock.now().wall, WallTime),
     })

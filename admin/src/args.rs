@@ -1,6 +1,7 @@
 //! What can be typed behind `twinlock`.
 
 use crate::outcome::Failure;
+use crate::when;
 use clap::{Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<LocksCommand>,
     },
+    /// Show recorded attempts, oldest first; exit code 1 if there are none
+    History(HistoryArgs),
+    /// Show what would come of a login, and why; with --since, whom the file that --config names would have treated
+    /// differently. Exit code 0: let in, 1: denied, 3: not decided; with --since 1 if anything differs
+    Explain(ExplainArgs),
+    /// Show what is known of yourself: authenticators, places, logins
+    Me,
     /// Show whether the wall clock is believed; while it is not, no code is taken
     Clock {
         #[command(subcommand)]
@@ -211,6 +219,97 @@ pub(crate) struct TryArgs {
     /// Put the account phase's question, as after a login that the service decided by itself
     #[arg(long)]
     pub(crate) account_phase: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryArgs {
+    /// Of this account, or with this name as it was given
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// From this address or network, or from local or unknown
+    #[arg(long, value_name = "IP|NETWORK")]
+    pub(crate) source: Option<String>,
+    /// Not before: 7d, 2026-11-24 or 2026-11-24T10:12, in UTC
+    #[arg(long, value_name = "WHEN", value_parser = when::moment)]
+    pub(crate) since: Option<u64>,
+    /// Not after
+    #[arg(long, value_name = "WHEN", value_parser = when::moment)]
+    pub(crate) until: Option<u64>,
+    /// Only those that ended so
+    #[arg(long)]
+    pub(crate) verdict: Option<RecordedVerdict>,
+    /// Only those with this reason, such as wrong-code
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: u32,
+    /// Go on with what happens from now on
+    #[arg(long, conflicts_with = "until")]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Who would log in
+    #[arg(long, required_unless_present = "since")]
+    pub(crate) user: Option<String>,
+    /// Where from: an address, local or unknown
+    #[arg(long, value_name = "IP|local|unknown", default_value = "unknown")]
+    pub(crate) from: String,
+    /// The PAM service
+    #[arg(long, default_value = "sshd")]
+    pub(crate) service: String,
+    /// When: 2026-11-24 or 2026-11-24T10:12, in UTC; left out, now
+    #[arg(long, value_name = "WHEN", value_parser = when::moment)]
+    pub(crate) at: Option<u64>,
+    /// What sshd accepted before: a public key, or sshd for a login that it decided alone
+    #[arg(long)]
+    pub(crate) after: Option<After>,
+    /// Who calls su or sudo
+    #[arg(long, value_name = "USER")]
+    pub(crate) invoker: Option<String>,
+    /// Suppose these groups, comma between, instead of the account's own
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) groups: Option<Vec<String>>,
+    /// Go through the recorded attempts since then: 7d, 2026-11-24
+    #[arg(long, value_name = "WHEN", value_parser = when::moment,
+          conflicts_with_all = ["user", "from", "service", "at", "after", "invoker", "groups"])]
+    pub(crate) since: Option<u64>,
+}
+
+/// What sshd accepted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum After {
+    Publickey,
+    Sshd,
+}
+
+impl After {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Publickey => "publickey",
+            Self::Sshd => "sshd",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RecordedVerdict {
+    Grant,
+    Deny,
+    Unavailable,
+}
+
+impl RecordedVerdict {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Deny => "deny",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

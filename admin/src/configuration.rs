@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::outcome::{Answer, Failure};
 use crate::terminal;
+use twinlock_config::Config;
 use twinlock_policy::bound::Percent;
 use twinlock_policy::check::{self, Row, RuleBound};
 
@@ -23,6 +24,12 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             "waivers": check::waivers(&loaded.config, &policy),
             "overlaps": check::overlaps(&policy),
             "warnings": warnings,
+            "history": {
+                "path": loaded.config.history_path(),
+                "bytes": loaded.config.audit.history_size.bytes(),
+                "attempts": loaded.config.history_attempts(),
+                "keep_s": loaded.config.audit.keep.duration().as_secs(),
+            },
         }))?;
         return Ok(Answer::Yes);
     }
@@ -42,6 +49,7 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             pair.above, pair.below
         ))?;
     }
+    terminal::print(&history(&loaded.config))?;
     for finding in warnings {
         terminal::print(&format!("warning: {}", finding.at(&loaded)))?;
     }
@@ -80,6 +88,19 @@ fn bound(rule: &RuleBound) -> String {
         bound.own_guesses,
         Percent(bound.code),
         Percent(bound.way_in)
+    )
+}
+
+/// What the history takes and holds.
+fn history(config: &Config) -> String {
+    let (attempts, keep) = (config.history_attempts(), config.audit.keep);
+    let days = (keep.duration().as_secs() / 86_400).max(1);
+    format!(
+        "history: {} takes {} and holds the last {attempts} attempts, none older than {keep}; with more than {} a day, \
+         its size ends it first",
+        terminal::harmless(&config.history_path().to_string_lossy()),
+        config.audit.history_size,
+        attempts / days
     )
 }
 

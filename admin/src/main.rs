@@ -12,15 +12,20 @@ mod clock;
 mod configuration;
 mod emergency;
 mod enroll;
+mod explain;
+mod history;
 mod import;
 mod locks;
+mod me;
 mod outcome;
 mod places;
 mod qr;
 mod recovery;
+mod replay;
 mod report;
 mod terminal;
 mod users;
+mod when;
 
 use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, StoreCommand, UserCommand};
 use clap::Parser;
@@ -78,6 +83,12 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Store { command: StoreCommand::AcceptRestore } => show(args, &Request::AcceptRestore {}),
         Command::Clock { command: None } => show(args, &Request::ClockShow {}),
         Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
+        Command::History(asked) => history::run(args, asked),
+        Command::Explain(asked) => match asked.since {
+            Some(since) => replay::run(args, since),
+            None => explain::run(args, asked),
+        },
+        Command::Me => show(args, &Request::Me {}),
     }
 }
 
@@ -101,6 +112,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
         (Reply::Clock(report), Request::ClockShow {}) => clock::report(report),
         (Reply::RestoreAccepted(accepted), Request::AcceptRestore {}) => report::restore(accepted),
         (Reply::Clock(before), Request::ClockAccept {}) => clock::accepted(before),
+        (Reply::Me(told), Request::Me {}) => me::me(told),
         (Reply::Places(places), Request::PlaceList { .. }) => places::list(places),
         (Reply::PlaceAdded(place), Request::PlaceAdd { .. }) => places::added(place),
         (Reply::PlacesForgotten(places), Request::PlaceForget { .. }) => places::forgotten(places),
@@ -125,6 +137,10 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::EmergencyMade(_)
             | Reply::EmergencyList(_)
             | Reply::EmergencyRevoked(_)
+            | Reply::History(_)
+            | Reply::Explained(_)
+            | Reply::Replayed(_)
+            | Reply::Me(_)
             | Reply::Error { .. },
             _,
         ) => return Err(client::unexpected()),

@@ -65,6 +65,13 @@ pub(crate) fn status(status: &Status) -> String {
         &format!("{} granted, {} denied, {} unavailable", status.granted, status.denied, status.unavailable),
     );
     sheet.line("records lost", &status.records_lost.to_string());
+    match &status.history_problem {
+        Some(problem) => sheet.line("history", &format!("is not written: {problem}")),
+        None if status.history_lost > 0 => {
+            sheet.line("history", &format!("lacks {}", count(status.history_lost, "attempt")));
+        }
+        None => {}
+    }
     sheet.list("code waived by", &status.waivers, "no rule");
     if let Some(geoip) = &status.geoip {
         sheet.list("GeoIP file", &database(geoip), "");
@@ -192,7 +199,8 @@ pub(crate) fn stolen(password: &StolenPassword) -> String {
     )
 }
 
-fn authenticator(authenticator: &AuthenticatorReport) -> String {
+/// One authenticator on one line.
+pub(crate) fn authenticator(authenticator: &AuthenticatorReport) -> String {
     let state = match authenticator.state {
         AuthenticatorState::Pending => "pending",
         AuthenticatorState::Active => "active",

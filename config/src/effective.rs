@@ -34,6 +34,12 @@ pub fn is_console(service: &str) -> bool {
     CONSOLES.contains(&service)
 }
 
+/// Whether a PAM service begins a session of its own, and does not lend rights in one or unlock it.
+#[must_use]
+pub fn is_session(service: &str) -> bool {
+    service == "login" || !is_console(service)
+}
+
 impl DirectorySettings {
     /// The filter that finds one account, from the file or else from `kind`.
     #[must_use]
@@ -69,6 +75,7 @@ impl Config {
         ServiceSettings {
             without_address: Some(settings.without_address.unwrap_or(usual)),
             sshd: Some(settings.is_sshd(name)),
+            last_login: Some(settings.shows_last_login(name)),
             ..settings
         }
     }
@@ -84,6 +91,7 @@ impl Config {
         for (name, settings) in &mut filled.service {
             *settings = self.service(name);
         }
+        filled.audit.history = Some(self.history_path());
         filled
     }
 }

@@ -12,6 +12,7 @@ mod day;
 mod duration;
 mod effective;
 mod guess_budget;
+mod history;
 mod load;
 mod mistyped;
 mod network;
@@ -19,14 +20,16 @@ mod position;
 mod problem;
 mod schema;
 mod secret;
+mod size;
 mod when;
 
 pub use check::RESERVED_LOCATIONS;
 pub use country::Country;
 pub use day::Day;
 pub use duration::Span;
-pub use effective::{is_console, show};
+pub use effective::{is_console, is_session, show};
 pub use guess_budget::GuessBudget;
+pub use history::{HISTORY_HEADER, HISTORY_SLOT};
 pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
@@ -37,4 +40,5 @@ pub use schema::{
     WhenSettings, WithoutAddress,
 };
 pub use secret::SecretError;
+pub use size::Size;
 pub use when::{Days, LocalTime, TimeOfDay, Weekday, Zone};

@@ -5,8 +5,10 @@
 use crate::country::Country;
 use crate::day::Day;
 use crate::duration::Span;
+use crate::effective::is_session;
 use crate::guess_budget::GuessBudget;
 use crate::network::Network;
+use crate::size::Size;
 use crate::when::{Days, TimeOfDay, Zone};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -292,11 +294,15 @@ pub struct ServiceSettings {
     /// What a login without an address is; left out, `local` for login, su, sudo and lockers, else `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_address: Option<WithoutAddress>,
+    /// Whether whoever was let in is told of the last login. Left out, true; but false for su, sudo and lockers, and
+    /// where one field takes everything: such applications have no place to show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_login: Option<bool>,
 }
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self { prompt: Prompt::Separate, hold: true, sshd: None, without_address: None }
+        Self { prompt: Prompt::Separate, hold: true, sshd: None, without_address: None, last_login: None }
     }
 }
 
@@ -305,6 +311,12 @@ impl ServiceSettings {
     #[must_use]
     pub fn is_sshd(&self, name: &str) -> bool {
         self.sshd.unwrap_or(name == "sshd")
+    }
+
+    /// Whether the service of this name shows the last login.
+    #[must_use]
+    pub fn shows_last_login(&self, name: &str) -> bool {
+        self.last_login.unwrap_or_else(|| is_session(name) && self.prompt == Prompt::Separate)
     }
 }
 
@@ -534,10 +546,22 @@ pub enum StoreBackend {
 pub struct Audit {
     /// The local syslog socket.
     pub syslog: PathBuf,
+    /// The daemon's own record of attempts, for `twinlock history`; left out, `history` beside the store's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<PathBuf>,
+    /// The size of that file, preallocated: the oldest attempts make room. 1 MiB to 64 GiB.
+    pub history_size: Size,
+    /// Older attempts are erased from it, 1 d to 3650 d.
+    pub keep: Span,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { syslog: "/dev/log".into() }
+        Self {
+            syslog: "/dev/log".into(),
+            history: None,
+            history_size: Size::mebibytes(64),
+            keep: Span::seconds(90 * 86_400),
+        }
     }
 }

@@ -183,6 +183,11 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("", "[daemon]\nadmin_socket = \"/run/twinlock/login.sock\"", "t:19:16: daemon.admin_socket: is the same as login_socket; give each its own path"),
     ("", "[audit]\nsyslog = \"log\"", "t:19:10: audit.syslog: must be an absolute path; begin it with /"),
     ("[location.office]", "generation = \"latest\"\n[location.office]", "t:9:14: store.generation: must be an absolute path; begin it with /"),
+    ("", "[audit]\nhistory = \"h\"", "t:19:11: audit.history: must be an absolute path; begin it with /"),
+    ("", "[audit]\nhistory = \"/var/lib/twinlock/state.db\"", "t:19:11: audit.history: is the store's file; give the history a file of its own"),
+    ("", "[audit]\nhistory_size = \"1KiB\"", "t:19:16: audit.history_size: must be from \"1MiB\" to \"64GiB\""),
+    ("", "[audit]\nhistory_size = \"64MB\"", "t:19:16: audit.history_size: is not a size; write a whole number and KiB, MiB or GiB, as in \"64MiB\""),
+    ("", "[audit]\nkeep = \"1h\"", "t:19:8: audit.keep: must be from \"1d\" to \"3650d\""),
     ("[location.office]", "path = \"state.db\"\n[location.office]", "t:9:8: store.path: must be an absolute path; begin it with /"),
 ];
 

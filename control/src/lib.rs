@@ -3,6 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
+mod history;
+
+pub use explain::{
+    Difference, ExplainQuery, Explained, LastLoginReport, Me, OwnAttempt, ReplayPage, ReplayQuery, Treatment,
+    Would,
+};
+pub use history::{Cursor, HISTORY_PAGE, HistoryPage, HistoryQuery, RecordedAttempt};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -198,6 +207,14 @@ pub enum Request {
     ClockAccept {},
     /// Take a store that was put back for the latest one.
     AcceptRestore {},
+    /// Recorded attempts, a page at a time.
+    History(HistoryQuery),
+    /// What would come of a login, and why.
+    Explain(ExplainQuery),
+    /// What would come of recorded attempts under another configuration, a page at a time.
+    Replay(ReplayQuery),
+    /// What is known of whoever asks.
+    Me {},
 }
 
 /// What the daemon answers.
@@ -244,6 +261,14 @@ pub enum Reply {
     PlaceAdded(PlaceReport),
     /// To [`Request::PlaceForget`]: those that were taken back.
     PlacesForgotten(Places),
+    /// To [`Request::History`].
+    History(HistoryPage),
+    /// To [`Request::Explain`].
+    Explained(Explained),
+    /// To [`Request::Replay`].
+    Replayed(ReplayPage),
+    /// To [`Request::Me`].
+    Me(Me),
     /// It was not done.
     Error {
         /// What to make of it.
@@ -294,6 +319,12 @@ pub struct Status {
     pub unavailable: u64,
     /// Audit records that could not be delivered since the start.
     pub records_lost: u64,
+    /// Attempts that are missing in the history since the start.
+    #[serde(default)]
+    pub history_lost: u64,
+    /// Why the history cannot be written, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_problem: Option<String>,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
     /// The GeoIP file, where there is to be one.

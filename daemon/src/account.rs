@@ -9,7 +9,7 @@ use crate::decision::{Decision, Reason};
 use crate::dialogue::Dialogue;
 use crate::grant::Grant;
 use crate::house::House;
-use crate::login::{allowed_factors, find};
+use crate::login::{allowed_factors, find, visit};
 use std::time::Duration;
 use tokio::time::Instant;
 use twinlock_policy::{Accepted, Questions, Subject, Username};
@@ -53,6 +53,7 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
     record.placed(&place);
     // sshd does not say here which method it accepted: it decided alone.
     let accepted = Accepted { sshd, publickey: false };
+    record.after = if sshd { "sshd" } else { "" };
     let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
     let plan = house.policy.plan(&place, accepted, subject);
     record.planned(&plan);
@@ -61,11 +62,17 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
         return Err(Decision::Deny(Reason::RuleNotMet));
     }
     match house.store.disabled(&account.id, house.clock.now()).await {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => Err(Decision::Deny(Reason::DisabledByAdministrator)),
+        Ok(None) => {}
+        Ok(Some(_)) => return Err(Decision::Deny(Reason::DisabledByAdministrator)),
         Err(error) => {
             record.detail = Some(error.to_string());
-            Err(Decision::Unavailable(Reason::StoreUnavailable))
+            return Err(Decision::Unavailable(Reason::StoreUnavailable));
         }
     }
+    if let Some(visit) = visit(caller, &place).filter(|_| sshd) {
+        let (store, now) = (house.store.clone(), house.clock.now());
+        // Not waited for: it is a note, and what cannot be noted keeps nobody out.
+        tokio::spawn(async move { store.note_visit(&account.id, visit, now).await });
+    }
+    Ok(())
 }

@@ -29,6 +29,7 @@ pub async fn conclude(
     };
     house.counts.count(recorded);
     house.auditor.attempt(record, recorded, reason, started.elapsed());
+    house.history.attempt(record, recorded, reason, started.elapsed(), house.clock.now().wall);
     if recorded != audit::Verdict::Grant && !dialogue.is_abandoned() {
         sleep_until(next_tick(dialogue.last_answer(), Instant::now())).await;
     }

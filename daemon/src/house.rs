@@ -3,6 +3,7 @@
 use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::history::History;
 use crate::local_accounts::LocalAccounts;
 use crate::location::Locations;
 use crate::store::{Emergency, Generation, Store};
@@ -35,6 +36,8 @@ pub struct House {
     pub emergency: Emergency,
     /// Where records go.
     pub auditor: Auditor,
+    /// The daemon's own record of attempts.
+    pub history: History,
     /// The time.
     pub clock: Clock,
     /// Grants that the account phase may recognise.

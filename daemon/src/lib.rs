@@ -16,6 +16,7 @@ pub mod dialogue;
 pub mod directory;
 pub mod emergency;
 pub mod grant;
+pub mod history;
 pub mod house;
 pub mod listener;
 pub mod local_accounts;

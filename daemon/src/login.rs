@@ -6,6 +6,7 @@
 
 mod diagnose;
 mod emergency;
+mod last;
 mod recovery;
 mod steps;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use crate::dialogue::{Answers, Dialogue};
 use crate::directory::Account;
 use crate::grant::Grant;
 use crate::house::House;
-use crate::store::{Bind, Settled, Settlement};
+use crate::store::{Bind, Settled, Settlement, Visit};
 use crate::tarpit::{Charge, Gate, Try};
 use diagnose::{Doubt, diagnose, news_for_owner, unless_stolen};
 use std::time::Duration;
 use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, veiled, watch_for_sprays};
 
+pub(crate) use last::visit;
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
 use twinlock_policy::{Prefix, Subject, Username};
@@ -43,6 +45,7 @@ struct Judged {
     learn: Option<Prefix>,
     authtok: Option<AuthTok>,
     doubt: Option<Doubt>,
+    visit: Option<Visit>,
 }
 
 /// An attempt that was settled.
@@ -50,7 +53,7 @@ struct Ended {
     decision: Decision,
     authtok: Option<AuthTok>,
     /// What the owner is to hear with a grant.
-    news: Option<String>,
+    news: Vec<String>,
     /// What is left to be told apart once it is answered.
     doubt: Option<Doubt>,
 }
@@ -66,12 +69,12 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
             recovery::tell(house, &mut dialogue, used, &ended.decision).await;
             ended
         }
-        Err(decision) => Ended { decision, authtok: None, news: None, doubt: None },
+        Err(decision) => Ended { decision, authtok: None, news: Vec::new(), doubt: None },
     };
     let (verdict, reason) = match veiled(house, caller, ended.decision) {
         // Without random numbers there is no ticket, and the account phase judges anew.
         Decision::Grant(grant) => {
-            if let Some(news) = ended.news {
+            for news in ended.news {
                 dialogue.tell(&news).await;
             }
             let ticket = house.tickets.issue(caller.bearer()).ok();
@@ -160,7 +163,8 @@ async fn judge(
     let doubt = Doubt::of(&decision, &charge, &account, &password_typed, in_field).filter(|_| asked_both);
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);
-    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok, doubt })
+    let visit = visit(caller, &place);
+    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok, doubt, visit })
 }
 
 /// One durable transaction; only then may anybody hear of it.
@@ -169,7 +173,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
         Decision::Grant(_) if dialogue.is_abandoned() => Decision::Deny(Reason::Abandoned),
         decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
     };
-    let news = match &decision {
+    let warning = match &decision {
         Decision::Grant(_) => news_for_owner(house, &judged.charge, judged.bind).await,
         Decision::Deny(_) | Decision::Unavailable(_) => None,
     };
@@ -185,20 +189,28 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
         Decision::Deny(_) => Settlement::Failed,
     };
     let earns = judged.charge.of_account().is_some_and(|(_, charge)| charge.earn().is_some());
-    let decision =
-        match house.tarpit.settle(judged.charge, settlement, judged.bind, judged.account.as_ref()).await {
-            Ok(Settled::Done) => decision,
-            Ok(Settled::Conflict) => Decision::Deny(Reason::ReplayedCode),
-            Ok(Settled::Disabled) => Decision::Deny(Reason::DisabledByAdministrator),
-            Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
-        };
-    if let (Decision::Grant(_), true, Some(account)) = (&decision, earns, &judged.account) {
+    let Judged { charge, bind, account, visit, authtok, doubt, .. } = judged;
+    let settled = house.tarpit.settle_visit(charge, settlement, bind, account.as_ref(), visit.clone()).await;
+    let mut news = Vec::from_iter(warning);
+    let decision = match settled {
+        Ok((Settled::Done, past)) => {
+            if let (Decision::Grant(_), Some(account), Some(visit)) = (&decision, &account, &visit) {
+                last::note_new_place(house, account, visit, &past);
+                news.extend(last::sentence(house, visit, &past));
+            }
+            decision
+        }
+        Ok((Settled::Conflict, _)) => Decision::Deny(Reason::ReplayedCode),
+        Ok((Settled::Disabled, _)) => Decision::Deny(Reason::DisabledByAdministrator),
+        Err(_) => Decision::Unavailable(Reason::StoreUnavailable),
+    };
+    if let (Decision::Grant(_), true, Some(account)) = (&decision, earns, &account) {
         // What cannot be read is asked for again at the next login.
         let _ = house.locations.refresh(&house.store, &account.id).await;
     }
     if house.tarpit.spread_began() {
         house.auditor.warning("spread-attack unfamiliar=\"two codes only\"");
     }
-    let doubt = judged.doubt.filter(|_| matches!(decision, Decision::Deny(_)));
-    Ended { decision, authtok: judged.authtok, news, doubt }
+    let doubt = doubt.filter(|_| matches!(decision, Decision::Deny(_)));
+    Ended { decision, authtok, news, doubt }
 }

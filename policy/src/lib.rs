@@ -6,6 +6,7 @@
 mod atlas;
 pub mod bound;
 pub mod check;
+mod explain;
 pub mod lane;
 mod names;
 mod origin;
@@ -18,6 +19,7 @@ mod stand;
 mod truth;
 mod window;
 
+pub use explain::{ConditionLook, Explanation, Outcome, RuleLook};
 pub use names::{AccountId, GroupName, LocationName, RuleName, Service, Username, UsernameError};
 pub use origin::{Earned, EarnedBy, Listing, Moment, Origin, Seen};
 pub use place::{Place, is_private};

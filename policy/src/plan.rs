@@ -172,22 +172,8 @@ impl Policy {
 
     /// What this account must prove here: by the first rule that is not false.
     pub fn plan(&self, place: &Place, accepted: Accepted, subject: Subject<'_>) -> Plan {
-        for rule in &self.rules {
-            match (rule.matches(place, accepted, subject), &rule.effect) {
-                (Truth::False, _) => {}
-                (Truth::True | Truth::Unknown, Effect::Deny) => {
-                    return Plan::Deny { rule: Some(rule.name.clone()) };
-                }
-                (Truth::Unknown, Effect::Require(_)) => return Plan::Unavailable { rule: rule.name.clone() },
-                (Truth::True, Effect::Require(factors)) => {
-                    return Plan::Require {
-                        rule: rule.name.clone(),
-                        factors: *factors,
-                        waiver: rule.waiver(place),
-                    };
-                }
-            }
-        }
-        Plan::Deny { rule: None }
+        let mut decided =
+            self.rules.iter().filter_map(|rule| rule.decides(rule.matches(place, accepted, subject), place));
+        decided.next().unwrap_or(Plan::Deny { rule: None })
     }
 }

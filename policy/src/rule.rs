@@ -3,6 +3,7 @@
 use crate::names::{GroupName, LocationName, RuleName, Service, Username};
 use crate::origin::Moment;
 use crate::place::Place;
+use crate::plan::Plan;
 use crate::truth::Truth;
 use crate::window::Window;
 use twinlock_config::{Day, RequiredFactor, RuleSettings};
@@ -52,6 +53,19 @@ pub enum Subject<'a> {
         /// Its groups; absent where the directory did not say.
         groups: Option<&'a [GroupName]>,
     },
+}
+
+/// A condition of a rule, by its key in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    Services,
+    From,
+    NotFrom,
+    Until,
+    When,
+    After,
+    Accounts,
+    Groups,
 }
 
 /// What a rule asks once it matches.
@@ -118,50 +132,83 @@ impl Rule {
 
     /// Whether all its conditions hold.
     pub(crate) fn matches(&self, place: &Place, accepted: Accepted, subject: Subject<'_>) -> Truth {
-        Truth::all([
-            self.holds_for_service(place.service()),
-            self.holds_for_place(place),
-            self.holds_for_time(place.at()),
-            self.after.iter().all(|method| accepted.has(*method)).into(),
-            self.holds_for_subject(subject),
-        ])
+        Truth::all(self.checked(place, accepted, subject).map(|(_, holds)| holds))
+    }
+
+    /// Each condition by itself; one that the rule does not have holds.
+    pub(crate) fn checked(
+        &self,
+        place: &Place,
+        accepted: Accepted,
+        subject: Subject<'_>,
+    ) -> [(Checked, Truth); 8] {
+        [
+            (Checked::Services, self.holds_for_service(place.service())),
+            (Checked::From, self.from.as_ref().map_or(Truth::True, |from| held_by_any(place, from))),
+            (Checked::NotFrom, self.holds_outside(place)),
+            (Checked::Until, self.holds_until(place.at())),
+            (Checked::When, self.holds_when(place.at())),
+            (Checked::After, self.after.iter().all(|method| accepted.has(*method)).into()),
+            (Checked::Accounts, self.holds_for_account(subject)),
+            (Checked::Groups, self.holds_for_groups(subject)),
+        ]
+    }
+
+    /// What it comes to where its conditions come to `matches`; nothing if the next rule is to be looked at.
+    pub(crate) fn decides(&self, matches: Truth, place: &Place) -> Option<Plan> {
+        let rule = || self.name.clone();
+        match (matches, &self.effect) {
+            (Truth::False, _) => None,
+            (Truth::True | Truth::Unknown, Effect::Deny) => Some(Plan::Deny { rule: Some(rule()) }),
+            (Truth::Unknown, Effect::Require(_)) => Some(Plan::Unavailable { rule: rule() }),
+            (Truth::True, Effect::Require(factors)) => {
+                Some(Plan::Require { rule: rule(), factors: *factors, waiver: self.waiver(place) })
+            }
+        }
     }
 
     fn holds_for_service(&self, service: &Service) -> Truth {
         self.services.as_ref().is_none_or(|services| services.contains(service)).into()
     }
 
-    fn holds_for_place(&self, place: &Place) -> Truth {
-        let from = self.from.as_ref().map_or(Truth::True, |from| held_by_any(place, from));
-        let not_from = self.not_from.as_ref().map_or(Truth::True, |not_from| {
+    fn holds_outside(&self, place: &Place) -> Truth {
+        self.not_from.as_ref().map_or(Truth::True, |not_from| {
             Truth::from(place.is_outside()).and(held_by_any(place, not_from).not())
-        });
-        from.and(not_from)
+        })
     }
 
-    fn holds_for_time(&self, at: Option<Moment>) -> Truth {
-        if self.when.is_none() && self.until.is_none() {
-            return Truth::True;
+    fn holds_until(&self, at: Option<Moment>) -> Truth {
+        match (self.until, at) {
+            (None, _) => Truth::True,
+            (Some(_), None) => Truth::Unknown,
+            (Some(until), Some(at)) => (at.0 < until.end_s()).into(),
         }
-        let Some(at) = at else { return Truth::Unknown };
-        let ended = self.until.is_some_and(|until| at.0 >= until.end_s());
-        (!ended && self.when.as_ref().is_none_or(|when| when.holds(at))).into()
     }
 
-    fn holds_for_subject(&self, subject: Subject<'_>) -> Truth {
-        let accounts = self.accounts.as_ref().map_or(Truth::True, |accounts| match subject {
+    fn holds_when(&self, at: Option<Moment>) -> Truth {
+        match (&self.when, at) {
+            (None, _) => Truth::True,
+            (Some(_), None) => Truth::Unknown,
+            (Some(when), Some(at)) => when.holds(at).into(),
+        }
+    }
+
+    fn holds_for_account(&self, subject: Subject<'_>) -> Truth {
+        self.accounts.as_ref().map_or(Truth::True, |accounts| match subject {
             Subject::Anybody => Truth::Unknown,
             Subject::Account { names, .. } => {
                 names.iter().any(|name| accounts.contains(&name.folded())).into()
             }
-        });
-        let groups = self.groups.as_ref().map_or(Truth::True, |wanted| match subject {
+        })
+    }
+
+    fn holds_for_groups(&self, subject: Subject<'_>) -> Truth {
+        self.groups.as_ref().map_or(Truth::True, |wanted| match subject {
             Subject::Anybody | Subject::Account { groups: None, .. } => Truth::Unknown,
             Subject::Account { groups: Some(groups), .. } => {
                 groups.iter().any(|group| wanted.contains(group)).into()
             }
-        });
-        accounts.and(groups)
+        })
     }
 
     /// The location by which this rule's place stands in for the code, if it does.

@@ -1,8 +1,11 @@
 //! Three-valued conditions. What cannot be known (the directory is down, a file is missing) is neither true nor
 //! false, and is never taken for either.
 
+use serde::{Deserialize, Serialize};
+
 /// A condition's value. `false and unknown` is false; `true or unknown` is true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[must_use]
 pub enum Truth {
     /// It does not hold.

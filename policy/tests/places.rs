@@ -581,6 +581,18 @@ proptest! {
         let place = policy.place(source(facts.from), Service::new(facts.service), &seen);
         prop_assert_eq!(truth(&policy, &place), together(&values), "{} {:?}", conditions, facts);
 
+        // What is explained is what decides, condition by condition.
+        let names = [Username::from_pam(b"Alice").unwrap()];
+        let subject = Subject::Account { names: &names, groups: Some(&[GroupName::new("staff")]) };
+        let explained = policy.explain(&place, &place, Accepted::default(), subject);
+        let look = &explained.rules[0];
+        prop_assert_eq!(look.matches, together(&values));
+        let mut told: Vec<_> = look.conditions.iter().map(|condition| condition.holds as u8).collect();
+        let mut wanted: Vec<_> = values.iter().map(|value| *value as u8).collect();
+        told.sort_unstable();
+        wanted.sort_unstable();
+        prop_assert_eq!(told, wanted);
+
         // Promise 7: whatever the plan of anybody may ask here is asked of everybody.
         let questions = policy.questions(&place, Accepted::default());
         prop_assert!(questions.password);

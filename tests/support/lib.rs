@@ -15,4 +15,5 @@ pub mod rsyslog;
 pub mod site;
 pub mod slapd;
 pub mod temp;
+pub mod town;
 pub mod wall_clock;

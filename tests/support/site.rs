@@ -114,8 +114,21 @@ impl Site {
     /// # Panics
     /// It does not come up within ten seconds.
     pub fn start_daemon_under(&mut self, environment: &[(&str, &str)]) {
+        self.spawn(Command::new(binary("twinlockd")), environment);
+    }
+
+    /// The same through a command that ends in executing what stands behind it.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_through(&mut self, mut command: Command) {
+        command.arg(binary("twinlockd"));
+        self.spawn(command, &[]);
+    }
+
+    fn spawn(&mut self, mut command: Command, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.path("daemon.err")).unwrap();
-        let child = Command::new(binary("twinlockd"))
+        let child = command
             .arg("--config")
             .arg(self.path("twinlock.toml"))
             .envs(environment.iter().copied())

@@ -10,6 +10,7 @@ use crate::load::Loaded;
 use crate::position::{child, element};
 use crate::problem::Problems;
 use crate::schema::Config;
+use crate::size::Size;
 use std::path::Path;
 use std::time::Duration;
 
@@ -80,7 +81,23 @@ fn paths(checker: &mut Checker<'_>, config: &Config) {
         checker.absolute("geoip.database", &geoip.database);
     }
     checker.absolute("audit.syslog", &config.audit.syslog);
+    history(checker, config);
     secret(checker, "store.key", &config.store.key);
+}
+
+fn history(checker: &mut Checker<'_>, config: &Config) {
+    if let Some(path) = &config.audit.history {
+        checker.absolute("audit.history", path);
+    }
+    if config.history_path() == config.store.path {
+        checker.refuse("audit.history", "is the store's file", "give the history a file of its own");
+    }
+    let size = config.audit.history_size;
+    if size < Size::mebibytes(1) || size > Size::mebibytes(64 * 1024) {
+        checker.refuse("audit.history_size", "must be from \"1MiB\" to \"64GiB\"", None);
+    }
+    let day = Duration::from_secs(86_400);
+    checker.within("audit.keep", config.audit.keep, day, Span::seconds(3650 * 86_400));
 }
 
 fn secret(checker: &mut Checker<'_>, key: &str, secret: &crate::schema::SecretRef) {

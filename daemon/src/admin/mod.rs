@@ -1,13 +1,17 @@
-//! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; whatever is changed is
-//! recorded.
+//! The admin socket: JSON lines from `twinlock`. Root, and the daemon's own uid, may ask; anybody else only about
+//! itself. Whatever is changed is recorded.
 
 mod clock;
 mod emergency;
 mod enroll;
+mod explain;
+mod history;
 mod lock;
 mod locks;
+mod me;
 mod places;
 mod recovery;
+mod replay;
 mod restore;
 mod users;
 
@@ -18,7 +22,7 @@ use crate::directory::Account;
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::StoreError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::UCred;
@@ -31,8 +35,12 @@ use twinlock_policy::lane::{Lane, LaneLimits, LaneTime};
 use twinlock_policy::{Username, check};
 use twinlock_protocol::Secret;
 
-/// Connections at once.
+/// Connections from trusted callers at once.
 const CONNECTIONS: usize = 32;
+/// Connections from all other callers together: they cannot take the trusted ones' places.
+const OTHERS: usize = 16;
+/// Connections from one other uid.
+const PER_UID: usize = 2;
 /// For one line to be read, answered and taken.
 const PER_REQUEST: Duration = Duration::from_secs(15);
 
@@ -43,21 +51,58 @@ pub async fn serve(
     started: Instant,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (places, others) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Others::default()));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.changed() => return,
         };
-        let (Ok((stream, _)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {
+        let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let Ok(peer) = stream.peer_cred() else { continue };
         let house = Arc::clone(&house);
-        tokio::spawn(async move {
-            let _place = place;
-            talk(&house, stream, started).await;
-        });
+        if is_trusted(peer.uid()) {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            tokio::spawn(async move {
+                let _place = place;
+                talk(&house, stream, started).await;
+            });
+        } else if let Some(place) = Others::take(&others, peer.uid()) {
+            tokio::spawn(async move {
+                let _place = place;
+                talk(&house, stream, started).await;
+            });
+        }
+    }
+}
+
+/// Connections of callers that may only ask about themselves.
+#[derive(Default)]
+struct Others(Mutex<Vec<u32>>);
+
+impl Others {
+    fn take(others: &Arc<Self>, uid: u32) -> Option<impl Drop + use<>> {
+        struct Taken(Arc<Others>, u32);
+        impl Drop for Taken {
+            fn drop(&mut self) {
+                let mut open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(place) = open.iter().position(|uid| *uid == self.1) {
+                    open.swap_remove(place);
+                }
+            }
+        }
+        let mut open = others.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= OTHERS || open.iter().filter(|other| **other == uid).count() >= PER_UID {
+            return None;
+        }
+        open.push(uid);
+        drop(open);
+        Some(Taken(Arc::clone(others), uid))
     }
 }
 
@@ -90,10 +135,9 @@ async fn answer(
     started: Instant,
     listing: &mut users::Listing,
 ) -> Reply {
-    if !is_trusted(peer.uid()) {
-        return no("only root may ask this; run it as root");
-    }
     let request = match serde_json::from_slice(line) {
+        Ok(Request::Me {}) => Request::Me {},
+        _ if !is_trusted(peer.uid()) => return no("only root may ask this; run it as root"),
         Ok(request) => request,
         Err(error) => {
             return wrong(&format!(
@@ -138,6 +182,10 @@ async fn answer(
         Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
         Request::AcceptRestore {} => restore::accept(house, peer).await,
         Request::ClockAccept {} => clock::accept(house, peer).await,
+        Request::History(query) => history::page(house, query).await,
+        Request::Explain(query) => explain::explain(house, &query).await,
+        Request::Replay(query) => replay::page(house, &query).await,
+        Request::Me {} => me::me(house, peer).await,
     };
     answered.unwrap_or_else(|error| error)
 }
@@ -159,6 +207,8 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         denied: verdicts(audit::Verdict::Deny),
         unavailable: verdicts(audit::Verdict::Unavailable),
         records_lost: house.auditor.lost(),
+        history_lost: house.history.lost(),
+        history_problem: house.history.problem(),
         waivers: check::waivers(&house.config, &house.policy),
         geoip: house.locations.geoip(),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),

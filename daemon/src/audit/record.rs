@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Grant => "grant",
             Self::Deny => "deny",
@@ -46,7 +46,7 @@ pub enum Proved {
 }
 
 impl Proved {
-    const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::No => "-",
             Self::Right => "right",
@@ -76,6 +76,8 @@ pub struct Record {
     pub place: String,
     /// The rule that decided.
     pub rule: Option<String>,
+    /// What sshd had accepted: `publickey`, `sshd`, or nothing.
+    pub after: &'static str,
     /// What was asked of the person.
     pub asked: &'static str,
     /// What came of the password.
@@ -109,6 +111,7 @@ impl Record {
             source: String::new(),
             place: String::new(),
             rule: None,
+            after: "",
             asked: "",
             password: Proved::No,
             code: Proved::No,
@@ -127,13 +130,8 @@ impl Record {
         self.source = caller.source.to_string();
         self.placed(place);
         self.caller.clone_from(&caller.label);
-        self.asked = match questions {
-            Questions { password: true, code: true, single: true } => "field",
-            Questions { password: true, code: true, single: false } => "password,code",
-            Questions { password: true, code: false, .. } => "password",
-            Questions { password: false, code: true, .. } => "code",
-            Questions { password: false, code: false, .. } => "-",
-        };
+        self.after = if caller.accepted.publickey { "publickey" } else { "" };
+        self.asked = questions.word();
     }
 
     /// Notes which locations hold the source; once more when the account is known, whose earned places are its own.

@@ -19,6 +19,7 @@ pub(super) mod code {
 }
 
 /// What is searched where.
+#[derive(Clone)]
 pub(crate) struct Lookup {
     pub(crate) directory: String,
     pub(crate) base: String,

@@ -157,6 +157,25 @@ impl Directory {
         Ok(found)
     }
 
+    /// The groups of the account that bears `name`, searched below `group_base` whatever the configuration in force asks
+    /// for; `None` if no entry bears it, or the directory does not say.
+    ///
+    /// # Errors
+    /// As [`Directory::find`].
+    pub async fn groups_of(
+        &self,
+        name: &Username,
+        group_base: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<GroupName>>, DirectoryError> {
+        let lookup = Lookup { group_base: Some(group_base.to_owned()), ..(*self.lookup).clone() };
+        let found = deadline
+            .bound(lookup.find(&self.searches, name, deadline))
+            .await
+            .unwrap_or_else(|| Err(DirectoryError::unavailable("no time was left for a search")))?;
+        Ok(found.and_then(|account| account.groups))
+    }
+
     /// Whether `password` is the account's: one bind, never repeated once it may have been sent. A password that is
     /// empty, longer than 511 bytes, not UTF-8 or holds a NUL byte is wrong without a bind.
     ///

@@ -86,7 +86,19 @@ impl Locations {
         service: &Service,
         name: Option<&Username>,
     ) -> Place {
-        let now = self.clock.now().wall;
+        self.place_at(policy, source, service, name, self.clock.now().wall)
+    }
+
+    /// The same at another moment, with what is known now.
+    #[must_use]
+    pub fn place_at(
+        &self,
+        policy: &Policy,
+        source: Source,
+        service: &Service,
+        name: Option<&Username>,
+        now: WallTime,
+    ) -> Place {
         let origin = match (&self.geo, source) {
             (Some(geo), Source::Address(address)) if !is_private(address) => geo.origin(address),
             (Some(_) | None, _) => Origin::default(),

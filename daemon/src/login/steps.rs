@@ -116,6 +116,7 @@ pub(super) async fn nobody(
         learn: None,
         authtok: None,
         doubt: None,
+        visit: None,
     })
 }
 

@@ -117,6 +117,7 @@ async fn granted(house: &House) -> Judged {
         learn: place.earnable_prefix(),
         authtok: None,
         doubt: None,
+        visit: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod file;
 mod generation;
 mod key;
 mod known;
+mod last_login;
 mod locks;
 mod prefixes;
 mod recovery;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use generation::{Generation, GenerationError};
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
+pub use last_login::{LastLogin, Past, Visit};
 pub use locks::ClosedLane;
 pub use recovery::RecoverySet;
 pub use settle::{Settled, Settlement};
@@ -154,19 +156,38 @@ impl Store {
     /// it was one, else as released.
     pub async fn settle(
         &self,
-        mut charge: Charge,
+        charge: Charge,
         settlement: Settlement,
         bind: Bind,
         now: Now,
         jitter: Jitter,
     ) -> Result<Settled, StoreError> {
+        self.settle_visit(charge, settlement, bind, now, jitter, None).await.map(|(settled, _)| settled)
+    }
+
+    /// The same; and if somebody is let in who visits, notes it and tells what was there before.
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
+    pub async fn settle_visit(
+        &self,
+        mut charge: Charge,
+        settlement: Settlement,
+        bind: Bind,
+        now: Now,
+        jitter: Jitter,
+        visit: Option<Visit>,
+    ) -> Result<(Settled, Past), StoreError> {
         charge.otherwise(match settlement {
             Settlement::Failed => settle::Ending::Failed,
             Settlement::Granted { .. } | Settlement::Released => settle::Ending::Released,
         });
         let (settled, charge) = self
             .0
-            .call(move |room| Ok((settle::settle(room, &charge, settlement, bind, now, jitter)?, charge)))
+            .call(move |room| {
+                let visit = visit.as_ref();
+                Ok((last_login::settle_visit(room, &charge, settlement, bind, now, jitter, visit)?, charge))
+            })
             .await?;
         charge.done();
         Ok(settled)
@@ -225,6 +246,24 @@ impl Store {
     pub async fn stolen(&self, account: &AccountId) -> Result<Option<StolenPassword>, StoreError> {
         let account = account.clone();
         self.0.call(move |room| stolen::of(room, &account)).await
+    }
+
+    /// Notes a login that was let in without a charge.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub async fn note_visit(&self, account: &AccountId, visit: Visit, now: Now) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| last_login::note(room, &account, &visit, now.wall)).await
+    }
+
+    /// The last login that is remembered of an account.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn last_login(&self, account: &AccountId) -> Result<Option<LastLogin>, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| last_login::of(room, &account)).await
     }
 
     /// Makes an authenticator. A pending one takes the place of an older pending one of the account.

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     WALL,
     GENERATION,
     EARNED,
+    LAST_LOGINS,
 ];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
@@ -197,5 +198,22 @@ CREATE TABLE earned (
     logins INTEGER NOT NULL,
     until INTEGER,
     PRIMARY KEY (account, prefix, service, evidence)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The last login of each account, how many failed since, and the countries it has been let in from.
+const LAST_LOGINS: &str = r"
+CREATE TABLE last_login (
+    account TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    service TEXT NOT NULL,
+    failed_since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE visited (
+    account TEXT NOT NULL,
+    country TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (account, country)
 ) STRICT, WITHOUT ROWID;
 ";

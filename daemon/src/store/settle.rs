@@ -4,7 +4,7 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, disabled, earned, known, recovery, sql_int, stolen};
+use super::{StoreError, disabled, earned, known, last_login, recovery, sql_int, stolen};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{CodeProof, Shown};
@@ -183,6 +183,7 @@ impl End {
         if self.ending == Ending::Failed {
             self.count(room, &AccountId::new(account.as_str()), &lane, limits)?;
             account::failed(room, &account, &lane, guess, account_limits, self.time)?;
+            last_login::failed(room, &account)?;
         }
         Ok(true)
     }

@@ -17,8 +17,8 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Resumed, Settled,
-    Settlement, Store, StoreError,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Past, Resumed,
+    Settled, Settlement, Store, StoreError, Visit,
 };
 use held::Held;
 use known::Known;
@@ -295,6 +295,23 @@ impl Tarpit {
         }
     }
 
+    /// The lanes in which an attempt of an account stands.
+    #[must_use]
+    pub fn stand(&self, place: &Place, account: &AccountId, invoker: &str) -> Stand {
+        let wall = self.clock.now().wall;
+        let known = place.earnable_prefix().is_some_and(|prefix| self.known.holds(account, prefix, wall));
+        Stand::of_account(place, known, invoker)
+    }
+
+    /// The prefix lanes of an address that are closed now.
+    #[must_use]
+    pub fn closed_at(&self, address: IpAddr) -> Vec<PrefixState> {
+        let own = [Some(Prefix::of(address)), Prefix::wide(address)];
+        let mut closed = self.prefixes.all_closed(self.clock.now().lane, usize::MAX);
+        closed.retain(|state| own.contains(&Some(state.prefix)));
+        closed
+    }
+
     /// Takes a slot in every lane the attempt stands in, and with it compares the code and reserves its step. While no
     /// code can be judged, who needs none is charged without one, and all others are refused here.
     ///
@@ -312,11 +329,7 @@ impl Tarpit {
             None => proofs.code,
         };
         let now = self.clock.now();
-        let known = tried
-            .place
-            .earnable_prefix()
-            .is_some_and(|prefix| self.known.holds(&account.id, prefix, now.wall));
-        let stand = Stand::of_account(tried.place, known, tried.invoker);
+        let stand = self.stand(tried.place, &account.id, tried.invoker);
         let request = ChargeRequest {
             attempt: tried.attempt,
             account: account.id.clone(),
@@ -488,6 +501,21 @@ impl Tarpit {
         bind: Bind,
         account: Option<&Account>,
     ) -> Result<Settled, StoreError> {
+        self.settle_visit(charge, settlement, bind, account, None).await.map(|(settled, _)| settled)
+    }
+
+    /// The same; and if somebody is let in who visits, notes it and tells what was there before.
+    ///
+    /// # Errors
+    /// As [`Tarpit::settle`].
+    pub async fn settle_visit(
+        &self,
+        charge: Charge,
+        settlement: Settlement,
+        bind: Bind,
+        account: Option<&Account>,
+        visit: Option<Visit>,
+    ) -> Result<(Settled, Past), StoreError> {
         let settlement = match settlement {
             // While the wall or the store is not believed, nothing is learned.
             Settlement::Granted { .. } if self.codes_refused().is_some() => {
@@ -495,6 +523,7 @@ impl Tarpit {
             }
             settled @ (Settlement::Granted { .. } | Settlement::Failed | Settlement::Released) => settled,
         };
+        let visit = visit.filter(|_| self.codes_refused().is_none());
         let now = self.clock.now();
         let jitter = jitter();
         let failed = matches!(settlement, Settlement::Failed);
@@ -504,17 +533,17 @@ impl Tarpit {
         };
         let closed = charge.prefixes.settle(failed, now.lane, jitter);
         let settled = match charge.account {
-            None => Ok(Settled::Done),
+            None => Ok((Settled::Done, Past::default())),
             Some((LaneKey::Unfamiliar, of_account)) if failed => {
                 let prefix = charge.source.address().map(Prefix::of);
                 if self.spread().failed(of_account.account(), prefix, now.lane) {
                     self.spread_began.store(true, Ordering::Relaxed);
                 }
-                self.store.settle(of_account, settlement, bind, now, jitter).await
+                self.store.settle_visit(of_account, settlement, bind, now, jitter, visit).await
             }
-            Some((_, charge)) => self.store.settle(charge, settlement, bind, now, jitter).await,
+            Some((_, charge)) => self.store.settle_visit(charge, settlement, bind, now, jitter, visit).await,
         };
-        if let (Ok(Settled::Done), Some(prefix), Some(account)) = (&settled, learned, account) {
+        if let (Ok((Settled::Done, _)), Some(prefix), Some(account)) = (&settled, learned, account) {
             self.known.learn(&account.id, &account.name, prefix, now.wall);
         }
         self.freed.notify_waiters();

@@ -11,6 +11,7 @@ mod emergency;
 mod faults;
 mod generation;
 mod lanes;
+mod last_login;
 mod locks;
 mod recovery;
 mod stolen;

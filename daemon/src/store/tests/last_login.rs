@@ -18,7 +18,7 @@ async fn ended(bench: &Bench, settlement: Settlement, visit: Visit) -> Past {
     };
     let now = bench.clock.now();
     let settled =
-        bench.store.settle_visit(charge, settlement, Bind::NotSent, now, CALM, Some(visit)).await.unwrap();
+        bench.store.settle_visit(*charge, settlement, Bind::NotSent, now, CALM, Some(visit)).await.unwrap();
     bench.clock.advance(Duration::from_secs(60));
     assert_eq!(settled.0, Settled::Done);
     settled.1

@@ -12,6 +12,7 @@ mod day;
 mod duration;
 mod effective;
 mod guess_budget;
+mod kind;
 mod load;
 mod mistyped;
 mod network;
@@ -27,14 +28,15 @@ pub use day::Day;
 pub use duration::Span;
 pub use effective::{is_console, show};
 pub use guess_budget::GuessBudget;
+pub use kind::Shape;
 pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
-    Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar, GeoipSettings,
-    LocationSettings, Lockout, Prompt, RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit,
-    SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings,
-    WhenSettings, WithoutAddress,
+    AccountState, Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar,
+    GeoipSettings, LocationSettings, Lockout, Nesting, Prompt, RequiredFactor, RuleSettings, SecretRef,
+    ServiceSettings, SourceLimit, SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode,
+    TotpAlgorithm, TotpSettings, WhenSettings, WithoutAddress,
 };
 pub use secret::SecretError;
 pub use when::{Days, LocalTime, TimeOfDay, Weekday, Zone};

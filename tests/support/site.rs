@@ -114,8 +114,25 @@ impl Site {
     /// # Panics
     /// It does not come up within ten seconds.
     pub fn start_daemon_under(&mut self, environment: &[(&str, &str)]) {
+        self.run_daemon(Command::new(binary("twinlockd")), environment);
+    }
+
+    /// The same with another /etc/resolv.conf, in a mount namespace of its own; root only.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_asking(&mut self, name_server: &str) {
+        let file = self.path("resolv.conf");
+        fs::write(&file, format!("nameserver {name_server}\noptions timeout:1\n")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"").arg(file).arg(binary("twinlockd"));
+        self.run_daemon(command, &[]);
+    }
+
+    fn run_daemon(&mut self, mut command: Command, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.path("daemon.err")).unwrap();
-        let child = Command::new(binary("twinlockd"))
+        let child = command
             .arg("--config")
             .arg(self.path("twinlock.toml"))
             .envs(environment.iter().copied())

@@ -114,7 +114,7 @@ impl Site {
     /// # Panics
     /// It does not come up within ten seconds.
     pub fn start_daemon_under(&mut self, environment: &[(&str, &str)]) {
-        self.spawn(Command::new(binary("twinlockd")), environment);
+        self.run_daemon(Command::new(binary("twinlockd")), environment);
     }
 
     /// The same through a command that ends in executing what stands behind it.
@@ -123,10 +123,35 @@ impl Site {
     /// It does not come up within ten seconds.
     pub fn start_daemon_through(&mut self, mut command: Command) {
         command.arg(binary("twinlockd"));
-        self.spawn(command, &[]);
+        self.run_daemon(command, &[]);
     }
 
-    fn spawn(&mut self, mut command: Command, environment: &[(&str, &str)]) {
+    /// The same with another /etc/resolv.conf, in a mount namespace of its own; root only.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_asking(&mut self, name_server: &str) {
+        let file = self.path("resolv.conf");
+        fs::write(&file, format!("nameserver {name_server}\noptions timeout:1\n")).unwrap();
+        self.start_daemon_seeing(&[(&file, "/etc/resolv.conf")]);
+    }
+
+    /// The same with these files or folders in place of others, in a mount namespace of its own; root only.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_seeing(&mut self, instead: &[(&Path, &str)]) {
+        let mounts: String = instead
+            .iter()
+            .map(|(ours, theirs)| format!("mount --bind {} {theirs} && ", ours.display()))
+            .collect();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!("{mounts}exec \"$0\" \"$@\"")).arg(binary("twinlockd"));
+        self.run_daemon(command, &[]);
+    }
+
+    fn run_daemon(&mut self, mut command: Command, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.path("daemon.err")).unwrap();
         let child = command
             .arg("--config")

@@ -56,12 +56,33 @@ impl Slapd {
     /// As [`Slapd::start`], or the LDIF is refused.
     #[must_use]
     pub fn start_with(more: &str) -> Self {
+        Self::start_configured("", more)
+    }
+
+    /// The same with more of `cn=config` too: modules, overlays.
+    ///
+    /// # Panics
+    /// As [`Slapd::start_with`].
+    #[must_use]
+    pub fn start_configured(config: &str, more: &str) -> Self {
+        Self::start_presenting("DNS:localhost,IP:127.0.0.1", false, config, more)
+    }
+
+    /// The same with a certificate made out to other names, as openssl writes them, and perhaps one that has expired.
+    ///
+    /// # Panics
+    /// As [`Slapd::start_with`].
+    #[must_use]
+    pub fn start_presenting(names: &str, expired: bool, config: &str, more: &str) -> Self {
         assert!(Path::new(BINARY).exists(), "no {BINARY}: apt-get install slapd (or openldap-servers)");
         let dir = TempDir::new("slapd");
-        certificates(dir.path());
+        certificates(dir.path(), names);
+        if expired {
+            expire(dir.path());
+        }
         fs::create_dir(dir.path().join("db")).expect("folder");
         fs::create_dir(dir.path().join("conf")).expect("folder");
-        slapadd(dir.path(), "0", &configuration(dir.path()));
+        slapadd(dir.path(), "0", &format!("{}\n{config}", configuration(dir.path())));
         slapadd(dir.path(), "1", &format!("{}{more}", entries()));
         private(&dir.path().join("bind-password"), SERVICE_PASSWORD);
         let (ldap, ldaps) = (free_port(), free_port());
@@ -124,6 +145,12 @@ impl Slapd {
         self.dir.path().join("other.pem")
     }
 
+    /// Where its files lie, `server.pem` and `server.key` among them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A file with the service account's password.
     #[must_use]
     pub fn bind_password_file(&self) -> PathBuf {
@@ -154,6 +181,50 @@ impl Slapd {
             .lines()
             .filter(|line| line.contains("BIND dn=") && line.contains("method="))
             .count()
+    }
+
+    /// Changes entries as the manager.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn modify(&self, ldif: &str) {
+        self.modify_as("cn=admin,dc=example,dc=org", ldif);
+    }
+
+    /// Changes what it is told in `cn=config`.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn modify_config(&self, ldif: &str) {
+        self.modify_as("cn=admin,cn=config", ldif);
+    }
+
+    fn modify_as(&self, manager: &str, ldif: &str) {
+        let file = self.dir.path().join("change.ldif");
+        fs::write(&file, ldif).expect("file");
+        let mut modify = Command::new("ldapmodify");
+        modify.args(["-x", "-H", &self.ldapi_url(), "-D", manager, "-w", "manager password"]);
+        run(modify.arg("-f").arg(file), "ldap-utils");
+    }
+
+    /// A certificate made out to `cn=twinlock` that its authority signed, and its key.
+    ///
+    /// # Panics
+    /// openssl fails.
+    #[must_use]
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let dir = self.dir.path();
+        let openssl = |arguments: &str| {
+            run(Command::new("openssl").current_dir(dir).args(arguments.split(' ')), "openssl");
+        };
+        openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key -out client.csr -subj /CN=twinlock",
+        );
+        openssl(
+            "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out client.pem -extfile names",
+        );
+        fs::set_permissions(dir.join("client.key"), fs::Permissions::from_mode(0o600)).expect("permissions");
+        (dir.join("client.pem"), dir.join("client.key"))
     }
 
     /// What it logged, for a failure's message.
@@ -250,23 +321,23 @@ pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-fn private(path: &Path, text: &str) {
+pub(crate) fn private(path: &Path, text: &str) {
     fs::write(path, text).expect("file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permissions");
 }
 
-fn run(command: &mut Command, package: &str) {
+pub(crate) fn run(command: &mut Command, package: &str) {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: apt-get install {package}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An authority, a server certificate it signed, and an authority that signed nothing.
-fn certificates(dir: &Path) {
+pub(crate) fn certificates(dir: &Path, names: &str) {
     let openssl = |arguments: &str| {
         run(Command::new("openssl").current_dir(dir).args(arguments.split(' ')), "openssl");
     };
-    fs::write(dir.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("file");
+    fs::write(dir.join("names"), format!("subjectAltName={names}\n")).expect("file");
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=test-authority"));
     openssl(&format!(
@@ -276,6 +347,13 @@ fn certificates(dir: &Path) {
     openssl(
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out server.pem -extfile names",
     );
+}
+
+/// Signs the server's certificate anew, years ago.
+fn expire(dir: &Path) {
+    let sign = "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out server.pem -extfile names";
+    let mut faketime = Command::new("faketime");
+    run(faketime.current_dir(dir).arg("2020-01-01 00:00:00").args(sign.split(' ')), "faketime");
 }
 
 fn slapadd(dir: &Path, database: &str, ldif: &str) {
@@ -325,17 +403,26 @@ objectClass: olcFrontendConfig
 olcDatabase: {{-1}}frontend
 olcAccess: to dn.base=\"\" by * read
 
+dn: olcDatabase={{0}}config,cn=config
+objectClass: olcDatabaseConfig
+olcDatabase: {{0}}config
+olcRootDN: cn=admin,cn=config
+olcRootPW: manager password
+
 dn: olcDatabase={{1}}mdb,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
 olcDatabase: {{1}}mdb
 olcSuffix: dc=example,dc=org
+olcRootDN: cn=admin,dc=example,dc=org
+olcRootPW: manager password
 olcDbDirectory: {dir}/db
 olcDbNoSync: TRUE
 olcDbIndex: objectClass eq
 olcDbIndex: uid eq
 olcLimits: dn.exact=\"{SERVICE_DN}\" size.prtotal=unlimited
-olcAccess: to attrs=userPassword by anonymous auth by * none
+olcAccess: to attrs=userPassword by self write by anonymous auth by * none
+olcAccess: to attrs=shadowLastChange by self write by users read
 olcAccess: to * by users read by anonymous auth by * none
 "
     )

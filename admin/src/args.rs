@@ -83,11 +83,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<ClockCommand>,
     },
+    /// The key that seals the seeds
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// What concerns the store as a whole
     Store {
         #[command(subcommand)]
         command: StoreCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new seal key and seal everything by it, while the daemon runs. Cut short at any moment, it is taken up by
+    /// running it again. The old key stays beside the new one: older backups of the store need it
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,7 @@ mod enroll;
 mod explain;
 mod history;
 mod import;
+mod key;
 mod locks;
 mod me;
 mod outcome;
@@ -29,7 +30,8 @@ mod users;
 mod when;
 
 use args::{
-    Args, ClockCommand, Command, ConfigCommand, DoctorCommand, LocksCommand, StoreCommand, UserCommand,
+    Args, ClockCommand, Command, ConfigCommand, DoctorCommand, KeyCommand, LocksCommand, StoreCommand,
+    UserCommand,
 };
 use clap::Parser;
 use client::Client;
@@ -85,6 +87,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
         }
         Command::Store { command: StoreCommand::AcceptRestore } => show(args, &Request::AcceptRestore {}),
+        Command::Key { command: KeyCommand::Rotate } => key::rotate(args),
         Command::Clock { command: None } => show(args, &Request::ClockShow {}),
         Command::Clock { command: Some(ClockCommand::Accept) } => show(args, &Request::ClockAccept {}),
         Command::History(asked) => history::run(args, asked),
@@ -141,6 +144,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Cleared(_)
             | Reply::Clock(_)
             | Reply::RestoreAccepted(_)
+            | Reply::KeyRotated(_)
             | Reply::Places(_)
             | Reply::PlaceAdded(_)
             | Reply::PlacesForgotten(_)

@@ -88,6 +88,9 @@ pub(crate) fn status(status: &Status) -> String {
             "is a copy that was put back: no code is taken until twinlock store accept-restore (see its --help)",
         );
     }
+    if status.key_rotation_unfinished {
+        sheet.line("seal key", "a new one was begun with and is not in its place: run twinlock key rotate");
+    }
     if let Some(clock) = &status.clock
         && (clock.suspicion.is_some() || !clock.used_ahead.is_empty())
     {

@@ -67,6 +67,19 @@ impl SecretRef {
         self.read_from(std::env::var_os(CREDENTIALS))
     }
 
+    /// Where the secret that is to follow this one is kept: the same place with `.new` behind it.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        match self {
+            Self::File(path) => {
+                let mut next = path.as_os_str().to_owned();
+                next.push(".new");
+                Self::File(next.into())
+            }
+            Self::Credential(name) => Self::Credential(format!("{name}.new")),
+        }
+    }
+
     fn read_from(&self, credentials: Option<OsString>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         match self {
             Self::File(path) => read(path),

@@ -212,6 +212,8 @@ pub enum Request {
     ClockAccept {},
     /// Take a store that was put back for the latest one.
     AcceptRestore {},
+    /// Seal everything by the key that lies beside the present one.
+    KeyRotate {},
     /// Recorded attempts, a page at a time.
     History(HistoryQuery),
     /// What would come of a login, and why.
@@ -260,6 +262,8 @@ pub enum Reply {
     Cleared(Cleared),
     /// To [`Request::ClockShow`]; to [`Request::ClockAccept`]: how it stood before.
     Clock(ClockReport),
+    /// To [`Request::KeyRotate`].
+    KeyRotated(KeyRotated),
     /// To [`Request::AcceptRestore`].
     RestoreAccepted(RestoreAccepted),
     /// To [`Request::PlaceList`].
@@ -343,9 +347,20 @@ pub struct Status {
     /// The store is a copy that was put back, and no code is taken; absent if it is the latest one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub store_restored: bool,
+    /// A new seal key lies beside the present one: a rotation was begun and is not done; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_rotation_unfinished: bool,
     /// Whether the wall clock is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockReport>,
+}
+
+/// What became of a new seal key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// Seeds that it seals now; absent if it sealed everything already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<u64>,
 }
 
 /// What became of a store that was put back.

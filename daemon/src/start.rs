@@ -63,9 +63,17 @@ pub fn build(
     let account_limits = AccountLimits::new(&config.tarpit, &first.lockout);
     let wall = WallTime::shown();
     let boot = Boot::present();
-    let (store, resumed) =
+    let open = |key| {
         Store::open(&config.store.path, key, &config.totp, &limits, &account_limits, wall, boot.as_ref())
-            .map_err(|error| at("store.path", &error))?;
+    };
+    let mut opened = open(key);
+    let mut runs_on_next_key = false;
+    // A rotation that was cut short: what is sealed tells which key it was.
+    if let (Err(StoreError::OtherKey { .. }), Ok(next)) = (&opened, config.store.key.next().read()) {
+        opened = open(SealKey::from_hex(&next).map_err(|error| at("store.key", &error))?);
+        runs_on_next_key = opened.is_ok();
+    }
+    let (store, resumed) = opened.map_err(|error| at("store.path", &error))?;
     let generation = Generation::compare(&config.store.generation(), &store, &resumed.generation)
         .map_err(|error| at("store.generation", &error))?;
     let emergency = Emergency::open(&config.store.path.with_file_name(EMERGENCY))
@@ -73,6 +81,10 @@ pub fn build(
     let clock = Clock::system(resumed.lane_time, &resumed.clock, boot.as_ref(), Arc::new(RunningKernel));
     let (auditor, audit_thread) =
         Auditor::start(&config.audit.syslog).map_err(|error| at("audit.syslog", &error))?;
+    if runs_on_next_key {
+        auditor
+            .warning(&event_line("seal-key-rotation-unfinished", &[("remedy", "run: twinlock key rotate")]));
+    }
     if resumed.crashed_charges > 0 {
         auditor.warning(&event_line("charges-kept", &[("count", &resumed.crashed_charges.to_string())]));
     }

@@ -14,6 +14,7 @@ mod places;
 mod recovery;
 mod replay;
 mod restore;
+mod rotate;
 mod users;
 
 use crate::attempt::Deadline;
@@ -181,6 +182,7 @@ async fn answer(
             places::forget(house, peer, &user, prefix.as_deref(), service.as_deref()).await
         }
         Request::PrefixClear { prefix } => locks::clear(house, peer, &prefix).await,
+        Request::KeyRotate {} => rotate::rotate(house, peer).await,
         Request::ClockShow {} => clock::report(house).await.map(Reply::Clock),
         Request::AcceptRestore {} => restore::accept(house, peer).await,
         Request::ClockAccept {} => clock::accept(house, peer).await,
@@ -215,6 +217,7 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         geoip: house.locations.geoip(),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
         store_restored: house.store.is_restored(),
+        key_rotation_unfinished: house.config.store.key.next().read().is_ok(),
         clock: Some(clock::report(house).await?),
     }))
 }

@@ -13,6 +13,11 @@ pub enum StoreError {
         /// What is wrong with it, and the remedy.
         problem: String,
     },
+    /// The seal key is not the one that the file's secrets were sealed by.
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// More is waiting than the queue holds; nothing was done.
     Busy,
     /// The store was closed, or its thread has ended; nothing was done.
@@ -53,6 +58,12 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { path, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::OtherKey { path } => write!(
+                f,
+                "{}: the seal key is not the one this store was made with; set [store] key to that one, or restore it \
+                 from its backup",
+                path.display()
+            ),
             Self::Busy => f.write_str("the store has more to do than its queue holds; try again"),
             Self::Stopped => f.write_str("the store is closed; restart twinlockd"),
             Self::Database(why) => {

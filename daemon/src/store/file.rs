@@ -177,10 +177,5 @@ fn check_key(path: &Path, db: &Connection, key: &SealKey) -> Result<(), StoreErr
     if check_value.is_some_and(|value| key.made(PRESENT_KEY, &value)) {
         return Ok(());
     }
-    Err(refuse(
-        path,
-        "the seal key is not the one this store was made with; set [store] key to that one, or restore it from its \
-         backup"
-            .into(),
-    ))
+    Err(StoreError::OtherKey { path: path.to_owned() })
 }

@@ -20,6 +20,7 @@ mod locks;
 mod prefixes;
 mod recovery;
 mod resume;
+mod rotate;
 mod schema;
 mod settle;
 mod stolen;
@@ -42,6 +43,7 @@ pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use last_login::{LastLogin, Past, Visit};
 pub use locks::ClosedLane;
 pub use recovery::RecoverySet;
+pub use rotate::Rotation;
 pub use settle::{Settled, Settlement};
 pub use stolen::{StolenPassword, Suspicion};
 
@@ -101,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Open`], naming path and remedy: the file cannot be opened, is not a store, is open in another
-    /// daemon, was made with another key, or `totp` makes no sense.
+    /// daemon, or `totp` makes no sense. [`StoreError::OtherKey`]: it was made with another key.
     pub fn open(
         path: &Path,
         key: SealKey,
@@ -117,6 +119,7 @@ impl Store {
         let mut room = Room {
             db,
             key,
+            retired: None,
             parameters,
             window_steps: totp.window_steps,
             highest: LaneTime::default(),

@@ -20,6 +20,8 @@ const BATCH: usize = 256;
 pub(super) struct Room {
     pub(super) db: Connection,
     pub(super) key: SealKey,
+    /// The key before this transaction, if it rotates the key.
+    pub(super) retired: Option<SealKey>,
     /// What a new authenticator gets.
     pub(super) parameters: Parameters,
     /// Steps accepted either side where an enrolment is confirmed.
@@ -34,6 +36,12 @@ impl Room {
     /// Takes note of a time, so that the time line goes on from it after a restart.
     pub(super) fn see(&mut self, time: LaneTime) {
         self.highest = self.highest.max(time);
+    }
+
+    /// Goes on with another key, if the transaction is committed.
+    pub(super) fn use_key(&mut self, key: SealKey) {
+        let before = std::mem::replace(&mut self.key, key);
+        self.retired.get_or_insert(before);
     }
 
     /// Runs `work` in a savepoint of its own.
@@ -64,6 +72,10 @@ impl Room {
             self.db.execute_batch("COMMIT")?;
             Ok((value, changed))
         });
+        let retired = self.retired.take();
+        if let (Err(_), Some(key)) = (&done, retired) {
+            self.key = key;
+        }
         if done.is_err() && !self.db.is_autocommit() {
             self.db.execute_batch("ROLLBACK")?;
         }

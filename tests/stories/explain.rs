@@ -187,6 +187,12 @@ fn it_says_which_condition_failed_which_lane_is_closed_and_what_would_change_it(
     // A key that sshd checked alone meets no rule here; one with a rule of its own would.
     let (code, explained) = explain(&town, &["--user", "alice", "--from", "192.0.2.7", "--after", "sshd"]);
     assert_eq!((code, &explained["reason"]), (Some(1), &Value::from("rule-not-met")));
+    let bob = ["--user", "bob", "--from", "192.0.2.9", "--service", "desk"];
+    assert_eq!(explain(&town, &bob).0, Some(0));
+    done(&town.site.twinlock(&["user", "disable", "bob", "--reason", "on leave"]));
+    let (code, explained) = explain(&town, &bob);
+    assert_eq!((code, &explained["reason"]), (Some(1), &Value::from("disabled-by-administrator")));
+    assert!(explained["changes"].to_string().contains("twinlock user enable bob"), "{explained}");
     for wrong in [["--from", "office"], ["--after", "password"], ["--at", "noon"]] {
         let output = town.site.twinlock(&[&["explain", "--user", "alice"][..], &wrong].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
@@ -328,9 +334,13 @@ fn users_see_what_is_theirs_and_nothing_else() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let said = done(&as_uid(&town, 2001, &["me"]));
-    for expected in
-        ["account: alice", "phone  active", "known from: 192.0.2.7/32", "(desk), 1 failed attempt since"]
-    {
+    for expected in [
+        "account: alice",
+        "phone  active",
+        "recovery codes left: 0",
+        "known from: 192.0.2.7/32",
+        "(desk), 1 failed attempt since",
+    ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     let attempts: Vec<_> = said.lines().filter(|line| line.contains(" desk from ")).collect();

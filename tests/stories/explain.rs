@@ -189,7 +189,7 @@ fn it_says_which_condition_failed_which_lane_is_closed_and_what_would_change_it(
     assert_eq!((code, &explained["reason"]), (Some(1), &Value::from("rule-not-met")));
     let bob = ["--user", "bob", "--from", "192.0.2.9", "--service", "desk"];
     assert_eq!(explain(&town, &bob).0, Some(0));
-    done(&town.site.twinlock(&["user", "disable", "bob", "--reason", "on leave"]));
+    let _ = done(&town.site.twinlock(&["user", "disable", "bob", "--reason", "on leave"]));
     let (code, explained) = explain(&town, &bob);
     assert_eq!((code, &explained["reason"]), (Some(1), &Value::from("disabled-by-administrator")));
     assert!(explained["changes"].to_string().contains("twinlock user enable bob"), "{explained}");

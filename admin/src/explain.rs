@@ -98,6 +98,8 @@ fn by_file(args: &Args, query: &ExplainQuery, why: &str) -> Result<Explained, Fa
         rules: serde_json::to_value(&rules).map_err(|_| unexpected())?,
         lane: None,
         prefixes: Vec::new(),
+        withdrawn: None,
+        recovery_codes_left: None,
         authenticators: None,
         unknown,
     })
@@ -136,7 +138,12 @@ fn text(user: &str, explained: &Explained, rules: &Explanation) -> String {
     }
     let shown =
         if rules.factors.is_empty() { "nothing more".to_owned() } else { rules.factors.join(" and ") };
-    let waived = rules.waiver.as_ref().map(|place| format!("; {place} stands in for the code"));
+    let waived = match &explained.withdrawn {
+        Some(place) => {
+            Some(format!(" and code; {place} does not stand in for it while the password looks stolen"))
+        }
+        None => rules.waiver.as_ref().map(|place| format!("; {place} stands in for the code")),
+    };
     match explained.would {
         Would::LetIn => line(0, &format!("would be let in, with: {shown}{}", waived.unwrap_or_default())),
         Would::BeDenied => line(0, &format!("would be denied: {}", explained.reason)),

@@ -11,6 +11,7 @@ pub(crate) fn me(me: &Me) -> String {
         lines.push("  none".into());
     }
     lines.extend(me.authenticators.iter().map(|one| format!("  {}", authenticator(one))));
+    lines.push(format!("recovery codes left: {}", me.recovery_codes_left));
     lines.push(format!(
         "known from: {}",
         if me.known_from.is_empty() { "nowhere yet".into() } else { me.known_from.join(", ") }

@@ -50,6 +50,12 @@ pub struct Explained {
     pub lane: Option<LaneReport>,
     /// Prefix lanes that are closed and that it would stand in.
     pub prefixes: Vec<LaneReport>,
+    /// The location whose waiver is withdrawn, because the account's password looks stolen: a code is needed too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+    /// Recovery codes that are left, each of which stands in for a code; absent if nobody asked the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_codes_left: Option<u64>,
     /// Active authenticators; absent if nobody asked the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticators: Option<u64>,
@@ -138,6 +144,8 @@ pub struct Me {
     pub account: String,
     /// Its authenticators, without seeds.
     pub authenticators: Vec<AuthenticatorReport>,
+    /// Recovery codes that are left.
+    pub recovery_codes_left: u64,
     /// Prefixes from which it has been let in, last used first.
     pub known_from: Vec<String>,
     /// The login before this request.

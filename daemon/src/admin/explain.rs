@@ -54,6 +54,8 @@ pub(super) async fn explain(house: &House, query: &ExplainQuery) -> Result<Reply
         rules: serde_json::to_value(&rules).map_err(|error| super::unavailable(&error.to_string()))?,
         lane: None,
         prefixes: Vec::new(),
+        withdrawn: None,
+        recovery_codes_left: None,
         authenticators: None,
         changes: rules.changes(),
         unknown: Vec::new(),
@@ -61,8 +63,16 @@ pub(super) async fn explain(house: &House, query: &ExplainQuery) -> Result<Reply
     let by_rules = judged(&rules, &asked);
     let (would, reason) = match (refusal, &account) {
         (Some(refusal), _) => refusal,
-        (None, Some(account)) if by_rules.0 == Would::LetIn && !asked.account_phase => {
-            by_tarpit(house, &asked, query, &place, account, &rules, &mut explained).await?
+        (None, Some(account)) if by_rules.0 == Would::LetIn => {
+            let disabled = house.store.disabled(&account.id, house.clock.now()).await;
+            if disabled.map_err(|error| of_store(&error))?.is_some() {
+                explained.changes.push(format!("twinlock user enable {}", account.name));
+                (Would::BeDenied, Reason::DisabledByAdministrator)
+            } else if asked.account_phase {
+                by_rules
+            } else {
+                by_tarpit(house, &asked, query, &place, account, &rules, &mut explained).await?
+            }
         }
         (None, _) => by_rules,
     };
@@ -175,7 +185,16 @@ async fn by_tarpit(
         }
         return Ok((Would::BeDenied, Reason::LaneClosed));
     }
-    if rules.factors.iter().any(|factor| factor == "code") && active == 0 {
+    let stolen = house.store.stolen(&account.id).await.map_err(|error| of_store(&error))?;
+    explained.withdrawn = rules.waiver.clone().filter(|_| stolen.is_some());
+    let needs_code = explained.withdrawn.is_some() || rules.factors.iter().any(|factor| factor == "code");
+    if let Some(why) = house.tarpit.codes_refused().filter(|_| needs_code) {
+        explained.changes.push("no code is taken at the moment; see twinlock status".into());
+        return Ok((Would::BeUnavailable, why.into()));
+    }
+    let recovery = house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
+    explained.recovery_codes_left = Some(recovery);
+    if needs_code && active == 0 && recovery == 0 {
         explained.changes.push(format!("an authenticator: twinlock enroll {}", account.name));
         return Ok((Would::BeDenied, Reason::NoAuthenticator));
     }

@@ -22,6 +22,8 @@ pub(super) async fn me(house: &House, peer: &UCred) -> Result<Reply, Reply> {
     let account = own_account(house, peer.uid()).await?;
     let now = house.clock.now();
     let authenticators = house.store.authenticators(&account.id).await.map_err(|error| of_store(&error))?;
+    let recovery_codes_left =
+        house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
     let known = house.store.known_from(&account.id, now).await.map_err(|error| of_store(&error))?;
     let last = house.store.last_login(&account.id).await.map_err(|error| of_store(&error))?;
     // By the id alone: others have typed this name too, and perhaps it was another's once.
@@ -30,6 +32,7 @@ pub(super) async fn me(house: &House, peer: &UCred) -> Result<Reply, Reply> {
     Ok(Reply::Me(Me {
         account: account.name.to_string(),
         authenticators,
+        recovery_codes_left,
         known_from: known.iter().map(ToString::to_string).collect(),
         last_login: last.map(|last| LastLoginReport {
             at: last.at.0,

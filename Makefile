@@ -1,10 +1,11 @@
 # Two commands do everything: `make demo` shows a login, `make test` passes the tests.
 
-.PHONY: demo test bench check build install clean help
+.PHONY: demo test test-all bench check build install clean help
 
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
 	@echo "make test     everything the tests need, then the tests"
+	@echo "make test-all the tests that need heavy packages or minutes: Active Directory (Samba), 389 Directory Server"
 	@echo "make bench    figures: how far guessers get beside the bound, what denials look like, a flood"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
@@ -15,6 +16,9 @@ demo:
 
 test:
 	@scripts/test
+
+test-all:
+	@scripts/test-all
 
 bench:
 	@scripts/bench

@@ -72,7 +72,7 @@ struct Shown {
 fn report(args: &Args, verdict: &Verdict) -> Result<Answer, Failure> {
     let word = match verdict {
         Verdict::Grant { .. } => "granted",
-        Verdict::Deny => "denied",
+        Verdict::Deny | Verdict::Withheld { .. } => "denied",
         Verdict::Unavailable => "unavailable",
     };
     if args.json {
@@ -82,7 +82,7 @@ fn report(args: &Args, verdict: &Verdict) -> Result<Answer, Failure> {
     }
     match verdict {
         Verdict::Grant { .. } => Ok(Answer::Yes),
-        Verdict::Deny => Ok(Answer::No),
+        Verdict::Deny | Verdict::Withheld { .. } => Ok(Answer::No),
         Verdict::Unavailable => Err(Failure::Unavailable(
             "nothing could be decided: the directory or the store did not answer; the audit record says why"
                 .into(),

@@ -1,9 +1,6 @@
 //! What is in force where the file leaves something out.
 
-use crate::schema::{
-    Config, DirectoryKind, DirectorySettings, SecretRef, ServiceSettings, StoreSettings, WithoutAddress,
-    state_db,
-};
+use crate::schema::{Config, SecretRef, ServiceSettings, StoreSettings, WithoutAddress, state_db};
 use std::path::PathBuf;
 
 /// Services of this host's own consoles.
@@ -38,17 +35,6 @@ pub fn is_console(service: &str) -> bool {
 #[must_use]
 pub fn is_session(service: &str) -> bool {
     service == "login" || !is_console(service)
-}
-
-impl DirectorySettings {
-    /// The filter that finds one account, from the file or else from `kind`.
-    #[must_use]
-    pub fn user_filter(&self) -> &str {
-        match (&self.user_filter, self.kind) {
-            (Some(filter), _) => filter,
-            (None, DirectoryKind::Rfc2307) => "(&(objectClass=posixAccount)(uid={user}))",
-        }
-    }
 }
 
 impl StoreSettings {
@@ -86,7 +72,7 @@ impl Config {
         let mut filled = self.clone();
         filled.store.generation = Some(self.store.generation());
         for directory in filled.directory.values_mut() {
-            directory.user_filter = Some(directory.user_filter().to_owned());
+            directory.fill_in();
         }
         for (name, settings) in &mut filled.service {
             *settings = self.service(name);

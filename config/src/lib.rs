@@ -13,6 +13,7 @@ mod duration;
 mod effective;
 mod guess_budget;
 mod history;
+mod kind;
 mod load;
 mod mistyped;
 mod network;
@@ -30,14 +31,15 @@ pub use duration::Span;
 pub use effective::{is_console, is_session, show};
 pub use guess_budget::GuessBudget;
 pub use history::{HISTORY_HEADER, HISTORY_SLOT};
+pub use kind::Shape;
 pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
-    Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar, GeoipSettings,
-    LocationSettings, Lockout, Prompt, RequiredFactor, RuleSettings, SecretRef, ServiceSettings, SourceLimit,
-    SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode, TotpAlgorithm, TotpSettings,
-    WhenSettings, WithoutAddress,
+    AccountState, Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar,
+    GeoipSettings, LocationSettings, Lockout, Nesting, Prompt, RequiredFactor, RuleSettings, SecretRef,
+    ServiceSettings, SourceLimit, SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode,
+    TotpAlgorithm, TotpSettings, WhenSettings, WithoutAddress,
 };
 pub use secret::SecretError;
 pub use size::Size;

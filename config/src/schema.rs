@@ -21,7 +21,7 @@ pub struct Config {
     /// `[daemon]`
     #[serde(default)]
     pub daemon: Daemon,
-    /// `[directory.NAME]`, asked in file order. This version takes exactly one.
+    /// `[directory.NAME]`, asked in file order.
     pub directory: IndexMap<String, DirectorySettings>,
     /// `[totp]`: what a new authenticator gets.
     #[serde(default)]
@@ -67,12 +67,50 @@ impl Default for Daemon {
     }
 }
 
-/// Which directory software answers; fills in what is left out.
+/// Which directory software answers; fills in what is left out (`kind.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DirectoryKind {
     /// OpenLDAP with posixAccount entries and memberUid or groupOfNames groups.
     Rfc2307,
+    /// OpenLDAP with posixAccount entries and groups whose members are DNs, groups among them.
+    Rfc2307bis,
+    /// 389 Directory Server.
+    #[serde(rename = "389ds")]
+    Ds389,
+    /// FreeIPA.
+    #[serde(rename = "freeipa")]
+    FreeIpa,
+    /// Microsoft's, and Samba as one.
+    ActiveDirectory,
+}
+
+/// How groups within groups are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nesting {
+    /// Not at all, or the server resolves them itself.
+    None,
+    /// Level by level, at most 8 of them and 1,000 groups.
+    Recursive,
+}
+
+/// Attributes that tell an account's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountState {
+    /// shadowAccount (RFC 2307).
+    Shadow,
+    /// The operational attributes of draft-behera-ldap-password-policy.
+    Ppolicy,
+    /// nsAccountLock, passwordExpirationTime.
+    #[serde(rename = "389ds")]
+    Ds389,
+    /// nsAccountLock, krbPrincipalExpiration, krbPasswordExpiration.
+    #[serde(rename = "freeipa")]
+    FreeIpa,
+    /// userAccountControl and its kin.
+    ActiveDirectory,
 }
 
 /// `[directory.NAME]`
@@ -85,12 +123,34 @@ pub struct DirectorySettings {
     pub servers: Vec<String>,
     /// Where accounts are searched, with all that lies below.
     pub base: String,
+    /// Selects this directory by `REALM\name` or `name@realm`, whatever the case; left out, none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// Finds one account; `{user}` stands for the escaped name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_filter: Option<String>,
+    /// Attributes that hold an account's names; what the first holds is what it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_attributes: Option<Vec<String>>,
+    /// The attribute that stays the same however an entry is renamed or moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_attribute: Option<String>,
     /// Where groups are searched; left out, no rule may name groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_base: Option<String>,
+    /// Finds the groups that hold an account: `{dn}`, `{user}` (each of its names), `{gid}` (its gidNumber) and
+    /// `{primary}` (its primary group's objectSid) stand for what the entry shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_filter: Option<String>,
+    /// The attribute that holds a group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
+    /// How groups within groups are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nesting: Option<Nesting>,
+    /// Which attributes tell an account's state; `[]` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_state: Option<Vec<AccountState>>,
     /// Whom searches are made as; left out, anonymously (over ldapi: as the daemon's own uid, SASL EXTERNAL).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_dn: Option<String>,
@@ -111,11 +171,11 @@ pub struct DirectorySettings {
     pub lockout: Lockout,
 }
 
-fn two_seconds() -> Span {
+pub(crate) fn two_seconds() -> Span {
     Span::seconds(2)
 }
 
-fn five_seconds() -> Span {
+pub(crate) fn five_seconds() -> Span {
     Span::seconds(5)
 }
 
@@ -137,11 +197,17 @@ pub struct Tls {
     pub mode: TlsMode,
     /// PEM file of the authorities that are believed.
     pub ca: PathBuf,
+    /// PEM file of the daemon's own certificate and what stands between it and its authority; for servers that ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// PEM file of its key, which only its owner and group may read. Both or neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { mode: TlsMode::Ldaps, ca: "/etc/ssl/certs/ca-certificates.crt".into() }
+        Self { mode: TlsMode::Ldaps, ca: "/etc/ssl/certs/ca-certificates.crt".into(), cert: None, key: None }
     }
 }
 

@@ -5,6 +5,7 @@
 
 const AUTH: &str = include_str!("../pam.d/twinlock-auth");
 const ACCOUNT: &str = include_str!("../pam.d/twinlock-account");
+const PASSWORD: &str = include_str!("../pam.d/twinlock-password");
 
 /// What each module answers, by name.
 type Answers<'a> = &'a [(&'a str, &'a str)];
@@ -57,7 +58,7 @@ const OTHER: (&str, &str) = ("pam_succeed_if.so", "auth_err");
 
 #[test]
 fn a_local_account_ends_in_pam_unix_and_never_reaches_the_daemon() {
-    for stack in [AUTH, ACCOUNT] {
+    for stack in [AUTH, ACCOUNT, PASSWORD] {
         for result in ["success", "auth_err", "user_unknown", "acct_expired"] {
             let answers = [("pam_localuser.so", "success"), ("pam_unix.so", result), OTHER];
             let found = walk(stack, &answers);
@@ -69,7 +70,7 @@ fn a_local_account_ends_in_pam_unix_and_never_reaches_the_daemon() {
 
 #[test]
 fn a_directory_account_ends_in_twinlock_and_never_reaches_pam_unix() {
-    for stack in [AUTH, ACCOUNT] {
+    for stack in [AUTH, ACCOUNT, PASSWORD] {
         for result in ["success", "auth_err", "authinfo_unavail", "ignore", "module_unknown", "abort"] {
             let answers = [("pam_localuser.so", "perm_denied"), ("pam_twinlock.so", result), OTHER];
             let found = walk(stack, &answers);
@@ -81,7 +82,7 @@ fn a_directory_account_ends_in_twinlock_and_never_reaches_pam_unix() {
 
 #[test]
 fn who_cannot_be_told_apart_is_refused() {
-    for stack in [AUTH, ACCOUNT] {
+    for stack in [AUTH, ACCOUNT, PASSWORD] {
         for result in ["service_err", "module_unknown", "ignore", "user_unknown"] {
             let answers = [
                 ("pam_localuser.so", result),
@@ -121,6 +122,7 @@ fn every_service_takes_both_stacks_in_and_nothing_is_sufficient() {
         include_str!("../pam.d/sudo"),
         include_str!("../pam.d/xrdp-sesman"),
     ] {
+        let changes_passwords = !service.contains("/etc/pam.d/sudo ");
         let lines: Vec<String> = service
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -128,8 +130,11 @@ fn every_service_takes_both_stacks_in_and_nothing_is_sufficient() {
             .collect();
         assert!(lines.contains(&"auth include twinlock-auth".to_owned()), "{service}");
         assert!(lines.contains(&"account include twinlock-account".to_owned()), "{service}");
+        let included = lines.contains(&"password include twinlock-password".to_owned());
+        assert_eq!(included, changes_passwords, "{service}");
         assert!(!lines.iter().any(|line| line.contains("sufficient")
             || line.contains("common-auth")
-            || line.contains("common-account")));
+            || line.contains("common-account")
+            || line.contains("common-password")));
     }
 }

@@ -7,13 +7,14 @@ use crate::caller::Caller;
 use crate::conclude::conclude;
 use crate::decision::{Decision, Reason};
 use crate::dialogue::Dialogue;
+use crate::directory::PasswordAge;
 use crate::grant::Grant;
 use crate::house::House;
 use crate::login::{allowed_factors, find, visit};
 use std::time::Duration;
 use tokio::time::Instant;
 use twinlock_policy::{Accepted, Questions, Subject, Username};
-use twinlock_protocol::{Secret, Verdict};
+use twinlock_protocol::{Secret, Standing, Verdict};
 
 /// From the opening to the verdict; below the module's 20 s.
 const DECIDING: Duration = Duration::from_secs(15);
@@ -28,14 +29,22 @@ pub async fn account(
     dialogue: Dialogue,
 ) {
     let started = Instant::now();
-    if ticket.is_some_and(|ticket| house.tickets.redeem(ticket, &caller.bearer())) {
-        return dialogue.conclude(Verdict::Grant { ticket: None, authtok: None }).await;
+    if let Some(must_change) = ticket.and_then(|ticket| house.tickets.redeem(ticket, &caller.bearer())) {
+        let verdict = match must_change {
+            None => Verdict::Grant { ticket: None, authtok: None },
+            // Without random numbers there is no ticket, and the change asks for the old password again.
+            Some(password) => Verdict::Withheld {
+                standing: Standing::NewPassword,
+                ticket: house.changes.issue(caller.bearer(), Some(password)).ok(),
+            },
+        };
+        return dialogue.conclude(verdict).await;
     }
     let mut record = Record::new(id, "account", &caller.user);
     let (verdict, reason) = match judge(house, id, caller, &mut record).await {
         Ok(()) => (Verdict::Grant { ticket: None, authtok: None }, Reason::RuleMet),
         Err(Decision::Unavailable(reason)) => (Verdict::Unavailable, reason),
-        Err(Decision::Deny(reason)) => (Verdict::Deny, reason),
+        Err(Decision::Deny(reason)) => (reason.denial(), reason),
         Err(Decision::Grant(_)) => (Verdict::Deny, Reason::RuleNotMet),
     };
     conclude(house, dialogue, &record, verdict, reason, started).await;
@@ -68,6 +77,13 @@ async fn judge(house: &House, id: AttemptId, caller: &Caller, record: &mut Recor
             record.detail = Some(error.to_string());
             return Err(Decision::Unavailable(Reason::StoreUnavailable));
         }
+    }
+    if let Some(bar) = account.standing.bar {
+        return Err(Decision::Deny(Reason::Barred(bar)));
+    }
+    // Who came in by a key has shown no password: its age says nothing about this login.
+    if !sshd && account.standing.password == PasswordAge::MustChange {
+        return Err(Decision::Deny(Reason::NewPasswordNeeded));
     }
     if let Some(visit) = visit(caller, &place).filter(|_| sshd) {
         let (store, now) = (house.store.clone(), house.clock.now());

@@ -24,7 +24,7 @@ pub async fn conclude(
 ) {
     let recorded = match verdict {
         Verdict::Grant { .. } => audit::Verdict::Grant,
-        Verdict::Deny => audit::Verdict::Deny,
+        Verdict::Deny | Verdict::Withheld { .. } => audit::Verdict::Deny,
         Verdict::Unavailable => audit::Verdict::Unavailable,
     };
     house.counts.count(recorded);

@@ -1,6 +1,8 @@
 //! What can come of an attempt, and why. The reason goes into the audit record; a caller never learns it.
 
+use crate::directory::Bar;
 use crate::grant::Grant;
+use twinlock_protocol::{Standing, Verdict};
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -67,6 +69,16 @@ pub enum Reason {
     Abandoned,
     /// The person took too long.
     TimedOut,
+    /// Everything was proved, and the account may not log in as it stands.
+    Barred(Bar),
+    /// The directory did not look at the password, for this.
+    NotLookedAt(Bar),
+    /// Everything was proved, and the password must be changed first.
+    NewPasswordNeeded,
+    /// The password was changed.
+    PasswordChanged,
+    /// The directory takes none of the new passwords.
+    NewPasswordRefused,
     /// The methods sshd accepted do not meet the rule.
     RuleNotMet,
     /// An administrator has locked the account.
@@ -115,6 +127,17 @@ impl Reason {
             Self::RepeatedPassword => "repeated-password",
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed-out",
+            Self::Barred(bar) | Self::NotLookedAt(bar) => match bar {
+                Bar::Disabled => "account-disabled",
+                Bar::AccountExpired => "account-expired",
+                Bar::PasswordExpired => "password-expired",
+                Bar::Locked => "account-locked",
+                Bar::OutsideHours => "outside-hours",
+                Bar::OtherHosts => "other-hosts-only",
+            },
+            Self::NewPasswordNeeded => "new-password-needed",
+            Self::PasswordChanged => "password-changed",
+            Self::NewPasswordRefused => "new-password-refused",
             Self::RuleNotMet => "rule-not-met",
             Self::DisabledByAdministrator => "disabled-by-administrator",
             Self::DirectoryUnavailable => "directory-unavailable",
@@ -124,5 +147,20 @@ impl Reason {
             Self::ConditionUnknown => "condition-unknown",
             Self::LocalAccountsUnknown => "local-accounts-unknown",
         }
+    }
+
+    /// What the caller of a denied attempt learns: how the account stands only if everything was proved.
+    #[must_use]
+    pub fn denial(self) -> Verdict {
+        let withheld = |standing| Verdict::Withheld { standing, ticket: None };
+        if let Self::NewPasswordNeeded = self {
+            return withheld(Standing::NewPassword);
+        }
+        let Self::Barred(bar) = self else { return Verdict::Deny };
+        withheld(match bar {
+            Bar::Disabled | Bar::AccountExpired => Standing::AccountExpired,
+            Bar::PasswordExpired => Standing::PasswordExpired,
+            Bar::Locked | Bar::OutsideHours | Bar::OtherHosts => Standing::NotNow,
+        })
     }
 }

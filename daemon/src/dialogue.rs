@@ -23,6 +23,12 @@ const SENDING: Duration = Duration::from_secs(5);
 pub const PASSWORD_PROMPT: &str = "Password: ";
 /// See [`PASSWORD_PROMPT`].
 pub const CODE_PROMPT: &str = "Verification code: ";
+/// The three of a password's change.
+pub const CURRENT_PROMPT: &str = "Current password: ";
+/// See [`CURRENT_PROMPT`].
+pub const NEW_PROMPT: &str = "New password: ";
+/// See [`CURRENT_PROMPT`].
+pub const AGAIN_PROMPT: &str = "Retype new password: ";
 
 /// What sshd sends instead of the typed bytes for accounts it will refuse by itself (auth-pam.c), cut or repeated to
 /// the typed length.
@@ -111,6 +117,35 @@ impl Dialogue {
             }
             (password, code) => Ok(Answers::Separate { password, code }),
         }
+    }
+
+    /// Shows an error. Whether it arrives changes nothing.
+    pub async fn complain(&mut self, text: &str) {
+        let _ = self.send(&Message::Tell { style: Tell::Error, text: text.to_owned() }).await;
+    }
+
+    /// What a password's change begins with: the one that is in force, and a code where one may be needed.
+    ///
+    /// # Errors
+    /// As [`Dialogue::collect`].
+    pub async fn current(&mut self, code: bool) -> Result<Answers, Broken> {
+        let deadline = Deadline::within(TYPING);
+        let password = Some(self.ask(CURRENT_PROMPT, deadline).await?);
+        let code = if code { Some(self.ask(CODE_PROMPT, deadline).await?) } else { None };
+        if password.iter().chain(&code).any(is_sshd_marker) {
+            return Ok(Answers::SshdMarker);
+        }
+        Ok(Answers::Separate { password, code })
+    }
+
+    /// The new password, and the same once more.
+    ///
+    /// # Errors
+    /// As [`Dialogue::collect`].
+    pub async fn new_password(&mut self) -> Result<(Secret, Secret), Broken> {
+        let deadline = Deadline::within(TYPING);
+        let new = self.ask(NEW_PROMPT, deadline).await?;
+        Ok((new, self.ask(AGAIN_PROMPT, deadline).await?))
     }
 
     /// Whether the other side has hung up, or speaks although nothing was asked.

@@ -2,7 +2,7 @@
 
 use crate::audit::{Auditor, Verdict};
 use crate::clock::Clock;
-use crate::directory::Directory;
+use crate::directory::Directories;
 use crate::history::History;
 use crate::local_accounts::LocalAccounts;
 use crate::location::Locations;
@@ -25,7 +25,7 @@ pub struct House {
     /// What is known of places beyond the configuration.
     pub locations: Locations,
     /// Where passwords are proved.
-    pub directory: Directory,
+    pub directory: Directories,
     /// Where guesses are counted.
     pub tarpit: Tarpit,
     /// Where it is all kept.
@@ -42,6 +42,8 @@ pub struct House {
     pub clock: Clock,
     /// Grants that the account phase may recognise.
     pub tickets: Tickets,
+    /// Passwords that were proved and must be changed.
+    pub changes: Tickets,
     /// Names that no directory entry may bear.
     pub local_accounts: LocalAccounts,
     /// Verdicts since the start.

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod attempt;
 pub mod audit;
 pub mod caller;
+pub mod change;
 pub mod clock;
 mod clock_watch;
 pub mod conclude;

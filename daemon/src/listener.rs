@@ -3,6 +3,7 @@
 use crate::account::account;
 use crate::attempt::AttemptId;
 use crate::caller::{Caller, is_trusted};
+use crate::change::change;
 use crate::dialogue::Dialogue;
 use crate::house::House;
 use crate::login::login;
@@ -97,6 +98,7 @@ async fn attempt(house: &Arc<House>, uid: u32, stream: UnixStream) {
     match phase {
         Phase::Authenticate => login(house, id, &caller, dialogue).await,
         Phase::Account => account(house, id, &caller, ticket.as_ref(), dialogue).await,
+        Phase::Change => change(house, id, &caller, ticket.as_ref(), dialogue).await,
     }
 }
 

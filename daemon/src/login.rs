@@ -4,6 +4,7 @@
 //! every path, an abandoned one included, it settles, records, and answers, in this order. What comes after the answer
 //! decides nothing about it.
 
+mod current;
 mod diagnose;
 mod emergency;
 mod last;
@@ -23,10 +24,15 @@ use crate::grant::Grant;
 use crate::house::House;
 use crate::store::{Bind, Settled, Settlement, Visit};
 use crate::tarpit::{Charge, Gate, Try};
+use crate::tickets::MustChange;
 use diagnose::{Doubt, diagnose, news_for_owner, unless_stolen};
 use std::time::Duration;
-use steps::{Typed, code_of, nobody, prove, refused, unless_disabled, veiled, watch_for_sprays};
+use steps::{
+    Typed, admitted, after, code_of, nobody, prove, refused, standing, unless_disabled, veiled,
+    watch_for_sprays,
+};
 
+pub(crate) use current::prove_current;
 pub(crate) use last::visit;
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
@@ -46,12 +52,23 @@ struct Judged {
     authtok: Option<AuthTok>,
     doubt: Option<Doubt>,
     visit: Option<Visit>,
+    after: After,
+}
+
+/// What follows a grant.
+#[derive(Default)]
+struct After {
+    /// What the person is told of the password's age.
+    notice: Option<String>,
+    /// The password, where the account phase will ask for another.
+    must_change: Option<MustChange>,
 }
 
 /// An attempt that was settled.
 struct Ended {
     decision: Decision,
     authtok: Option<AuthTok>,
+    after: After,
     /// What the owner is to hear with a grant.
     news: Vec<String>,
     /// What is left to be told apart once it is answered.
@@ -69,18 +86,20 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
             recovery::tell(house, &mut dialogue, used, &ended.decision).await;
             ended
         }
-        Err(decision) => Ended { decision, authtok: None, news: Vec::new(), doubt: None },
+        Err(decision) => {
+            Ended { decision, authtok: None, after: After::default(), news: Vec::new(), doubt: None }
+        }
     };
     let (verdict, reason) = match veiled(house, caller, ended.decision) {
         // Without random numbers there is no ticket, and the account phase judges anew.
         Decision::Grant(grant) => {
-            for news in ended.news {
-                dialogue.tell(&news).await;
+            for news in ended.news.iter().chain(&ended.after.notice) {
+                dialogue.tell(news).await;
             }
-            let ticket = house.tickets.issue(caller.bearer()).ok();
+            let ticket = house.tickets.issue(caller.bearer(), ended.after.must_change).ok();
             (Verdict::Grant { ticket, authtok: ended.authtok }, grant.reason())
         }
-        Decision::Deny(reason) => (Verdict::Deny, reason),
+        Decision::Deny(reason) => (reason.denial(), reason),
         Decision::Unavailable(reason) => (Verdict::Unavailable, reason),
     };
     conclude(house, dialogue, &record, verdict, reason, started).await;
@@ -148,12 +167,14 @@ async fn judge(
         Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
         None => prove(house, &tried, &account, &password_typed, factors, record).await,
     };
+    let standing = standing(&account, proved.as_ref());
     let decision = match proved {
         Err(decision) => decision,
         Ok(password) => Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref())
-            .map_or(Decision::Deny(Reason::RuleNotMet), Decision::Grant),
+            .map_or(Decision::Deny(Reason::RuleNotMet), |grant| admitted(grant, standing)),
     };
     let decision = unless_disabled(&charge, decision);
+    let after = after(&account, standing, password_typed.clone());
     if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword | Reason::NoAuthenticator))
     {
         watch_for_sprays(house, &account.name, &password_typed);
@@ -164,7 +185,7 @@ async fn judge(
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);
     let visit = visit(caller, &place);
-    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok, doubt, visit })
+    Ok(Judged { decision, charge, bind, account: Some(account), learn, authtok, doubt, visit, after })
 }
 
 /// One durable transaction; only then may anybody hear of it.
@@ -179,9 +200,8 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
-        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword) | Decision::Unavailable(_) => {
-            Settlement::Released
-        }
+        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword | Reason::Barred(_))
+        | Decision::Unavailable(_) => Settlement::Released,
         // Only where the code is what was said no to: behind a waiver, the password was guessed all the same.
         Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {
             Settlement::Released
@@ -189,7 +209,7 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
         Decision::Deny(_) => Settlement::Failed,
     };
     let earns = judged.charge.of_account().is_some_and(|(_, charge)| charge.earn().is_some());
-    let Judged { charge, bind, account, visit, authtok, doubt, .. } = judged;
+    let Judged { charge, bind, account, visit, authtok, doubt, after, .. } = judged;
     let settled = house.tarpit.settle_visit(charge, settlement, bind, account.as_ref(), visit.clone()).await;
     let mut news = Vec::from_iter(warning);
     let decision = match settled {
@@ -212,5 +232,5 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
         house.auditor.warning("spread-attack unfamiliar=\"two codes only\"");
     }
     let doubt = doubt.filter(|_| matches!(decision, Decision::Deny(_)));
-    Ended { decision, authtok, news, doubt }
+    Ended { decision, authtok, after, news, doubt }
 }

@@ -3,7 +3,7 @@
 
 use crate::audit::{Auditor, event_line};
 use crate::clock::{Boot, Clock, RunningKernel, WallTime};
-use crate::directory::Directory;
+use crate::directory::Directories;
 use crate::history::History;
 use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
@@ -51,16 +51,16 @@ pub fn build(
 ) -> Result<(House, JoinHandle<()>), Problem> {
     let config = loaded.config.clone();
     let at = |key: &str, error: &dyn std::fmt::Display| loaded.problem_at(key, error.to_string(), None);
-    let Some((name, settings)) = config.directory.first() else {
+    let Some((_, first)) = config.directory.first() else {
         return Err(loaded.problem_at("directory", "no directory is named", None));
     };
     let wants_groups = config.rule.iter().any(|rule| rule.groups.is_some());
-    let directory = Directory::new(name, settings, wants_groups)
-        .map_err(|error| at(&format!("directory.{name}"), &error))?;
+    let directory = Directories::new(&config.directory, wants_groups)
+        .map_err(|(name, error)| at(&format!("directory.{name}"), &error))?;
     let key = config.store.key.read().map_err(|error| at("store.key", &error))?;
     let key = SealKey::from_hex(&key).map_err(|error| at("store.key", &error))?;
     let limits = LaneLimits::new(&config.tarpit);
-    let account_limits = AccountLimits::new(&config.tarpit, &settings.lockout);
+    let account_limits = AccountLimits::new(&config.tarpit, &first.lockout);
     let wall = WallTime::shown();
     let boot = Boot::present();
     let (store, resumed) =
@@ -103,6 +103,7 @@ pub fn build(
         history,
         clock,
         tickets: Tickets::default(),
+        changes: Tickets::of_changes(),
         local_accounts,
         counts: Counts::default(),
     };

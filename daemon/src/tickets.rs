@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use twinlock_policy::{Service, Source};
+use twinlock_policy::{AccountId, Service, Source};
 use twinlock_protocol::{Secret, TICKET_BYTES};
 
 const LIFE: Duration = Duration::from_secs(60);
+/// A person has to think of a new password.
+const LIFE_OF_A_CHANGE: Duration = Duration::from_secs(300);
 /// Tickets at once; beyond them the oldest are forgotten, and their logins are judged anew in the account phase.
 const CAPACITY: usize = 10_000;
 
@@ -23,39 +25,68 @@ pub struct Bearer {
     pub source: Source,
 }
 
+/// A password that was proved and must be changed. Wiped with its ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MustChange {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The password that is in force.
+    pub password: Secret,
+}
+
 /// The tickets that are out.
-#[derive(Default)]
-pub struct Tickets(Mutex<HashMap<[u8; TICKET_BYTES], (Bearer, Instant)>>);
+pub struct Tickets {
+    out: Mutex<HashMap<[u8; TICKET_BYTES], Issued>>,
+    life: Duration,
+}
+
+struct Issued {
+    bearer: Bearer,
+    at: Instant,
+    must_change: Option<MustChange>,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self { out: Mutex::default(), life: LIFE }
+    }
+}
 
 impl Tickets {
+    /// Those that let a password be changed without being asked for again: they live five minutes.
+    #[must_use]
+    pub fn of_changes() -> Self {
+        Self { life: LIFE_OF_A_CHANGE, ..Self::default() }
+    }
+
     /// A new ticket.
     ///
     /// # Errors
     /// The operating system has no random numbers to give.
-    pub fn issue(&self, bearer: Bearer) -> Result<Secret, getrandom::Error> {
+    pub fn issue(&self, bearer: Bearer, must_change: Option<MustChange>) -> Result<Secret, getrandom::Error> {
         let mut number = [0; TICKET_BYTES];
         getrandom::fill(&mut number)?;
         let now = Instant::now();
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tickets = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if tickets.len() >= CAPACITY {
-            tickets.retain(|_, (_, issued)| now.duration_since(*issued) < LIFE);
+            tickets.retain(|_, issued| now.duration_since(issued.at) < self.life);
         }
         if tickets.len() >= CAPACITY
             && let Some(oldest) =
-                tickets.iter().min_by_key(|(_, (_, issued))| *issued).map(|(number, _)| *number)
+                tickets.iter().min_by_key(|(_, issued)| issued.at).map(|(number, _)| *number)
         {
             tickets.remove(&oldest);
         }
-        tickets.insert(number, (bearer, now));
+        tickets.insert(number, Issued { bearer, at: now, must_change });
         Ok(Secret::copy_of(&number))
     }
 
-    /// Whether `ticket` is `bearer`'s and fresh. It is used up either way.
+    /// What goes with `ticket`, if it is `bearer`'s and fresh. It is used up either way.
     #[must_use]
-    pub fn redeem(&self, ticket: &Secret, bearer: &Bearer) -> bool {
-        let Ok(number) = <[u8; TICKET_BYTES]>::try_from(ticket.expose()) else { return false };
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        found.is_some_and(|(owner, issued)| owner == *bearer && issued.elapsed() < LIFE)
+    pub fn redeem(&self, ticket: &Secret, bearer: &Bearer) -> Option<Option<MustChange>> {
+        let number = <[u8; TICKET_BYTES]>::try_from(ticket.expose()).ok()?;
+        let issued = self.out.lock().unwrap_or_else(PoisonError::into_inner).remove(&number)?;
+        (issued.bearer == *bearer && issued.at.elapsed() < self.life).then_some(issued.must_change)
     }
 }
 
@@ -70,9 +101,9 @@ mod tests {
     #[test]
     fn a_ticket_is_recognised_once_and_never_a_second_time() {
         let tickets = Tickets::default();
-        let ticket = tickets.issue(alice()).unwrap();
-        assert!(tickets.redeem(&ticket, &alice()));
-        assert!(!tickets.redeem(&ticket, &alice()));
+        let ticket = tickets.issue(alice(), None).unwrap();
+        assert_eq!(tickets.redeem(&ticket, &alice()), Some(None));
+        assert_eq!(tickets.redeem(&ticket, &alice()), None);
     }
 
     #[test]
@@ -84,26 +115,30 @@ mod tests {
         ];
         let tickets = Tickets::default();
         for other in others {
-            let ticket = tickets.issue(alice()).unwrap();
-            assert!(!tickets.redeem(&ticket, &other));
-            assert!(!tickets.redeem(&ticket, &alice()), "presented by the wrong bearer, it is used up");
+            let ticket = tickets.issue(alice(), None).unwrap();
+            assert_eq!(tickets.redeem(&ticket, &other), None);
+            assert_eq!(
+                tickets.redeem(&ticket, &alice()),
+                None,
+                "presented by the wrong bearer, it is used up"
+            );
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_ticket_dies_after_sixty_seconds() {
         let tickets = Tickets::default();
-        let ticket = tickets.issue(alice()).unwrap();
+        let ticket = tickets.issue(alice(), None).unwrap();
         tokio::time::advance(LIFE).await;
-        assert!(!tickets.redeem(&ticket, &alice()));
+        assert_eq!(tickets.redeem(&ticket, &alice()), None);
     }
 
     #[test]
     fn the_number_of_tickets_is_bounded() {
         let tickets = Tickets::default();
         for _ in 0..CAPACITY + 10 {
-            let _ = tickets.issue(alice()).unwrap();
+            let _ = tickets.issue(alice(), None).unwrap();
         }
-        assert_eq!(tickets.0.lock().unwrap().len(), CAPACITY);
+        assert_eq!(tickets.out.lock().unwrap().len(), CAPACITY);
     }
 }

@@ -17,15 +17,12 @@ mod relay;
 mod verdict;
 
 use core::ffi::CStr;
-use pam::constants::{PAM_SILENT, PAM_TEXT_INFO, PamFlag, PamResultCode};
-use pam::conv::Conv;
+use pam::constants::{PamFlag, PamResultCode};
 use pam::module::{PamHandle, PamHooks};
 use twinlock_protocol::Phase;
 
 /// The flag of the first of the two passes of a password change (`_pam_types.h`); pam-bindings lacks it.
 const PAM_PRELIM_CHECK: PamFlag = 0x4000;
-
-const CHANGE_ELSEWHERE: &str = "Passwords are changed in the directory, not here.";
 
 struct Twinlock;
 
@@ -58,14 +55,13 @@ impl PamHooks for Twinlock {
         PamResultCode::PAM_SUCCESS
     }
 
-    fn sm_chauthtok(pamh: &mut PamHandle, _: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+    /// Everything happens in the second of the two passes. The first only looks at the arguments.
+    fn sm_chauthtok(pamh: &mut PamHandle, args: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
         guard::entry(|| {
-            let may_tell = flags & PAM_PRELIM_CHECK != 0 && flags & PAM_SILENT == 0;
-            if may_tell && let Ok(Some(conversation)) = pamh.get_item::<Conv<'_>>() {
-                // Whether it could be shown changes nothing.
-                let _ = conversation.send(PAM_TEXT_INFO, CHANGE_ELSEWHERE);
+            if flags & PAM_PRELIM_CHECK != 0 {
+                return relay::prepared(pamh, &args);
             }
-            PamResultCode::PAM_AUTHTOK_ERR
+            relay::attempt(pamh, &args, flags, Phase::Change)
         })
     }
 }

@@ -53,6 +53,17 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// Whether a change could be asked for.
+pub(crate) fn prepared(pamh: &PamHandle, args: &[&CStr]) -> PamResultCode {
+    match args::parse(args) {
+        Ok(_) => PamResultCode::PAM_SUCCESS,
+        Err(error) => {
+            ffi::log(pamh, &format!("no password is changed, because the service file is wrong: {error}"));
+            PamResultCode::PAM_AUTHTOK_ERR
+        }
+    }
+}
+
 /// Runs one attempt in `phase`.
 pub(crate) fn attempt(pamh: &mut PamHandle, args: &[&CStr], flags: PamFlag, phase: Phase) -> PamResultCode {
     code(phase, outcome(pamh, args, flags, phase))
@@ -73,7 +84,7 @@ fn outcome(pamh: &mut PamHandle, args: &[&CStr], flags: PamFlag, phase: Phase) -
     };
     begin.ticket = match phase {
         Phase::Authenticate => None,
-        Phase::Account => ticket,
+        Phase::Account | Phase::Change => ticket,
     };
     match dialogue(pamh, &settings, begin) {
         Ok(outcome) => outcome,
@@ -120,6 +131,13 @@ fn dialogue(pamh: &mut PamHandle, settings: &Settings, begin: Begin) -> Result<O
             }
             Message::Verdict(Verdict::Deny) => return Ok(Outcome::Denied),
             Message::Verdict(Verdict::Unavailable) => return Ok(Outcome::Unavailable),
+            Message::Verdict(Verdict::Withheld { standing, ticket }) => {
+                if let (Phase::Account, Some(ticket)) = (phase, ticket) {
+                    // Without it, the change asks for the password once more.
+                    let _ = ffi::keep_ticket(pamh, ticket);
+                }
+                return Ok(Outcome::Withheld(standing));
+            }
             Message::Verdict(Verdict::Grant { ticket, authtok }) => {
                 if !items::is_still_user(pamh, &user) {
                     ffi::log(pamh, "denied, because PAM_USER is not the name that the daemon granted");

@@ -3,7 +3,7 @@
 //! PAM_IGNORE is not in it: a stack whose other modules succeed would let somebody in without a proof.
 
 use pam::constants::PamResultCode;
-use twinlock_protocol::Phase;
+use twinlock_protocol::{Phase, Standing};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Granted,
     /// The daemon denied it, or the module must: wrong arguments, a user name that changed under way.
     Denied,
+    /// Everything was proved, and the account is not let in as it stands.
+    Withheld(Standing),
     /// Nobody who may decide has decided.
     Unavailable,
     /// The application has no user name and could not ask for one.
@@ -25,6 +27,11 @@ pub(crate) fn code(phase: Phase, outcome: Outcome) -> PamResultCode {
         (_, Outcome::Granted) => PamResultCode::PAM_SUCCESS,
         (Phase::Authenticate, Outcome::Denied) => PamResultCode::PAM_AUTH_ERR,
         (Phase::Account, Outcome::Denied) => PamResultCode::PAM_PERM_DENIED,
+        (Phase::Change, Outcome::Denied) => PamResultCode::PAM_AUTHTOK_ERR,
+        (_, Outcome::Withheld(Standing::AccountExpired)) => PamResultCode::PAM_ACCT_EXPIRED,
+        (_, Outcome::Withheld(Standing::PasswordExpired)) => PamResultCode::PAM_AUTHTOK_EXPIRED,
+        (_, Outcome::Withheld(Standing::NotNow)) => PamResultCode::PAM_PERM_DENIED,
+        (_, Outcome::Withheld(Standing::NewPassword)) => PamResultCode::PAM_NEW_AUTHTOK_REQD,
         (_, Outcome::Unavailable) => PamResultCode::PAM_AUTHINFO_UNAVAIL,
         (_, Outcome::Nameless) => PamResultCode::PAM_CONV_ERR,
     }

@@ -109,6 +109,12 @@ impl AccountLimits {
         }
     }
 
+    /// The same with the lock-out of the directory that an account comes from.
+    #[must_use]
+    pub fn below(self, lockout: &Lockout) -> Self {
+        Self { lockout: lockout.failures, bind_within: lockout.within.duration(), ..self }
+    }
+
     /// Failed, unanswered and running binds that may stand at once: one less than the directory's limit, and one less
     /// again where no code was proved, so that the last one is kept for a right code.
     #[must_use]

@@ -5,26 +5,15 @@
 
 use proptest::prelude::*;
 use twinlock_config::{
-    Config, DirectoryKind, DirectorySettings, LocationSettings, Lockout, RequiredFactor, RuleSettings,
-    SecretRef, ServiceSettings, Span, StoreBackend, StoreSettings, Tls, WithoutAddress,
+    Config, DirectoryKind, DirectorySettings, LocationSettings, RequiredFactor, RuleSettings, SecretRef,
+    ServiceSettings, Span, StoreBackend, StoreSettings, WithoutAddress,
 };
 use twinlock_policy::bound::Percent;
 use twinlock_policy::*;
 
 fn config(locations: &[(&str, &str)], rules: Vec<RuleSettings>) -> Config {
-    let directory = DirectorySettings {
-        kind: DirectoryKind::Rfc2307,
-        servers: vec!["ldaps://ldap.example.org".into()],
-        base: "dc=example,dc=org".into(),
-        user_filter: None,
-        group_base: None,
-        bind_dn: None,
-        bind_password: None,
-        tls: Tls::default(),
-        connect_timeout: Span::seconds(2),
-        timeout: Span::seconds(5),
-        lockout: Lockout::default(),
-    };
+    let servers = vec!["ldaps://ldap.example.org".into()];
+    let directory = DirectorySettings::new(DirectoryKind::Rfc2307, servers, "dc=example,dc=org");
     Config {
         daemon: Default::default(),
         directory: [("main".to_owned(), directory)].into_iter().collect(),

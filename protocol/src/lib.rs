@@ -16,7 +16,7 @@ mod secret;
 
 pub use frame::{Assembler, FrameError, MAX_FRAME, OLDEST_VERSION, VERSION};
 pub use message::{
-    Answer, AuthTok, Begin, DecodeError, MAX_ANSWER, MAX_ITEM, MAX_TEXT, Message, Phase, TICKET_BYTES, Tell,
-    Verdict,
+    Answer, AuthTok, Begin, DecodeError, MAX_ANSWER, MAX_ITEM, MAX_TEXT, Message, Phase, Standing,
+    TICKET_BYTES, Tell, Verdict,
 };
 pub use secret::Secret;

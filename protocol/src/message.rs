@@ -22,6 +22,8 @@ pub enum Phase {
     Authenticate,
     /// `pam_sm_acct_mgmt`: may this account log in here and now.
     Account,
+    /// `pam_sm_chauthtok`: a new password.
+    Change,
 }
 
 /// The opening of an attempt: what the application told PAM. Only a trusted caller's word counts for any of it.
@@ -79,6 +81,19 @@ pub struct AuthTok {
     pub length: u16,
 }
 
+/// Why somebody who has proved everything is not let in: how the directory says that the account stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The account is disabled or its last day is over.
+    AccountExpired,
+    /// The password is too old to be changed by its owner.
+    PasswordExpired,
+    /// Not here or not now.
+    NotNow,
+    /// The password must be changed first.
+    NewPassword,
+}
+
 /// All a caller ever learns. Why is in the audit record only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -91,6 +106,13 @@ pub enum Verdict {
     },
     /// Not let in.
     Deny,
+    /// Not let in, although everything was proved. An older module takes it for [`Verdict::Deny`].
+    Withheld {
+        /// How the account stands.
+        standing: Standing,
+        /// To be shown once when the password is changed; only with [`Standing::NewPassword`].
+        ticket: Option<Secret>,
+    },
     /// Nothing could be decided: the directory or the store did not answer.
     Unavailable,
 }
@@ -181,6 +203,8 @@ mod tag {
     pub(super) const OUTCOME: u8 = CRITICAL | 14;
     pub(super) const TYPED: u8 = CRITICAL | 15;
     pub(super) const AUTHTOK: u8 = CRITICAL | 16;
+    pub(super) const STANDING: u8 = 17;
+    pub(super) const CHANGE: u8 = 18;
 }
 
 const YES: &[u8] = &[1];
@@ -200,6 +224,7 @@ impl Message {
                     match begin.phase {
                         Phase::Authenticate => &[1],
                         Phase::Account => &[2],
+                        Phase::Change => &[3],
                     },
                 );
                 fields.put(tag::SERVICE, cut(&begin.service, MAX_ITEM));
@@ -256,6 +281,19 @@ impl Message {
                         }
                     }
                     Verdict::Deny => fields.put(tag::OUTCOME, &[2]),
+                    Verdict::Withheld { standing, ticket } => {
+                        fields.put(tag::OUTCOME, &[2]);
+                        fields.put(
+                            tag::STANDING,
+                            match standing {
+                                Standing::AccountExpired => &[1],
+                                Standing::PasswordExpired => &[2],
+                                Standing::NotNow => &[3],
+                                Standing::NewPassword => &[4],
+                            },
+                        );
+                        fields.put_present(tag::CHANGE, ticket.as_ref().map(Secret::expose));
+                    }
                     Verdict::Unavailable => fields.put(tag::OUTCOME, &[3]),
                 }
                 kind::VERDICT
@@ -318,6 +356,7 @@ fn decode_begin(fields: Reader<'_>) -> Result<Message, DecodeError> {
         phase: match required(tag::PHASE, phase)? {
             [1] => Phase::Authenticate,
             [2] => Phase::Account,
+            [3] => Phase::Change,
             _ => return Err(DecodeError::Invalid(tag::PHASE)),
         },
         service: item(tag::SERVICE, required(tag::SERVICE, service)?)?,
@@ -368,20 +407,39 @@ fn decode_answer(fields: Reader<'_>) -> Result<Message, DecodeError> {
 }
 
 fn decode_verdict(fields: Reader<'_>) -> Result<Message, DecodeError> {
-    let [mut outcome, mut ticket, mut authtok] = [None; 3];
+    let [mut outcome, mut ticket, mut authtok, mut standing, mut change] = [None; 5];
     collect(
         fields,
-        &mut [(tag::OUTCOME, &mut outcome), (tag::TICKET, &mut ticket), (tag::AUTHTOK, &mut authtok)],
+        &mut [
+            (tag::OUTCOME, &mut outcome),
+            (tag::TICKET, &mut ticket),
+            (tag::AUTHTOK, &mut authtok),
+            (tag::STANDING, &mut standing),
+            (tag::CHANGE, &mut change),
+        ],
     )?;
-    Ok(Message::Verdict(match (required(tag::OUTCOME, outcome)?, ticket, authtok) {
-        ([1], ticket, authtok) => Verdict::Grant {
+    let outcome = required(tag::OUTCOME, outcome)?;
+    Ok(Message::Verdict(match (outcome, ticket, authtok, standing, change) {
+        ([1], ticket, authtok, None, None) => Verdict::Grant {
             ticket: ticket.map(ticket_of).transpose()?,
             authtok: authtok.map(authtok_of).transpose()?,
         },
-        ([2], None, None) => Verdict::Deny,
-        ([3], None, None) => Verdict::Unavailable,
+        ([2], None, None, None, None) => Verdict::Deny,
+        ([2], None, None, Some(standing), change) => withheld(standing, change)?,
+        ([3], None, None, None, None) => Verdict::Unavailable,
         _ => return Err(DecodeError::Invalid(tag::OUTCOME)),
     }))
+}
+
+fn withheld(standing: &[u8], ticket: Option<&[u8]>) -> Result<Verdict, DecodeError> {
+    let standing = match (standing, ticket) {
+        ([1], None) => Standing::AccountExpired,
+        ([2], None) => Standing::PasswordExpired,
+        ([3], None) => Standing::NotNow,
+        ([4], _) => Standing::NewPassword,
+        _ => return Err(DecodeError::Invalid(tag::STANDING)),
+    };
+    Ok(Verdict::Withheld { standing, ticket: ticket.map(ticket_of).transpose()? })
 }
 
 /// Sorts the fields into their slots; each at most once, unknown ones by their critical bit.

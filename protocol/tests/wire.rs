@@ -26,7 +26,7 @@ fn begin() -> Begin {
 
 #[test]
 fn the_bytes_of_version_1_stay_as_they_are() {
-    let golden: [(Message, &[u8]); 7] = [
+    let golden: [(Message, &[u8]); 10] = [
         (
             Message::Begin(begin()),
             b"\0\0\0\x26\0\x01\x01\x81\0\x01\x01\x82\0\x04sshd\x83\0\x05alice\x84\0\x09192.0.2.7\x09\0\x01\0",
@@ -45,6 +45,21 @@ fn the_bytes_of_version_1_stay_as_they_are() {
         ),
         (Message::Answer(Answer::TooLong), b"\0\0\0\x07\0\x01\x04\x8e\0\x01\x02"),
         (Message::Verdict(Verdict::Deny), b"\0\0\0\x07\0\x01\x05\x8e\0\x01\x02"),
+        (
+            Message::Begin(Begin { phase: Phase::Change, rhost: None, ..begin() }),
+            b"\0\0\0\x1a\0\x01\x01\x81\0\x01\x03\x82\0\x04sshd\x83\0\x05alice\x09\0\x01\0",
+        ),
+        (
+            Message::Verdict(Verdict::Withheld { standing: Standing::AccountExpired, ticket: None }),
+            b"\0\0\0\x0b\0\x01\x05\x8e\0\x01\x02\x11\0\x01\x01",
+        ),
+        (
+            Message::Verdict(Verdict::Withheld {
+                standing: Standing::NewPassword,
+                ticket: Some(Secret::copy_of(&[7; TICKET_BYTES])),
+            }),
+            b"\0\0\0\x1e\0\x01\x05\x8e\0\x01\x02\x11\0\x01\x04\x12\0\x10\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
+        ),
         (
             Message::Verdict(Verdict::Grant {
                 ticket: Some(Secret::copy_of(&[7; TICKET_BYTES])),
@@ -80,6 +95,32 @@ fn a_denial_that_carries_a_ticket_is_no_message() {
     let mut bytes = body(&Message::Verdict(Verdict::Deny));
     bytes.extend_from_slice(b"\x8a\0\x10aaaaaaaaaaaaaaaa");
     assert!(Message::decode(&bytes).is_err());
+}
+
+#[test]
+fn only_a_new_password_comes_with_a_ticket_and_no_grant_with_a_standing() {
+    let mut bytes = body(&Message::Verdict(Verdict::Withheld { standing: Standing::NotNow, ticket: None }));
+    bytes.extend_from_slice(b"\x12\0\x10aaaaaaaaaaaaaaaa");
+    assert!(Message::decode(&bytes).is_err());
+    let mut bytes = body(&Message::Verdict(Verdict::Grant { ticket: None, authtok: None }));
+    bytes.extend_from_slice(b"\x11\0\x01\x01");
+    assert!(Message::decode(&bytes).is_err());
+    for odd in [0, 5, 255] {
+        let mut bytes = body(&Message::Verdict(Verdict::Deny));
+        bytes.extend_from_slice(&[0x11, 0, 1, odd]);
+        assert!(Message::decode(&bytes).is_err());
+    }
+}
+
+/// A module from before takes what is withheld for a denial: both fields may be skipped.
+#[test]
+fn the_fields_of_a_withheld_verdict_are_not_critical() {
+    let bytes = body(&Message::Verdict(Verdict::Withheld {
+        standing: Standing::NewPassword,
+        ticket: Some(Secret::copy_of(&[7; TICKET_BYTES])),
+    }));
+    let denial = body(&Message::Verdict(Verdict::Deny));
+    assert!(bytes.starts_with(&denial) && bytes[denial.len()] < 0x80 && bytes[denial.len() + 4] < 0x80);
 }
 
 #[test]
@@ -119,7 +160,7 @@ fn ticket() -> impl Strategy<Value = Option<Secret>> {
 
 fn message() -> impl Strategy<Value = Message> {
     let begin = (
-        prop_oneof![Just(Phase::Authenticate), Just(Phase::Account)],
+        prop_oneof![Just(Phase::Authenticate), Just(Phase::Account), Just(Phase::Change)],
         (bytes(MAX_ITEM), bytes(MAX_ITEM), maybe(MAX_ITEM), maybe(64), maybe(64)),
         (maybe(64), maybe(MAX_ITEM), any::<bool>(), ticket()),
     )
@@ -156,6 +197,12 @@ fn message() -> impl Strategy<Value = Message> {
         (ticket(), authtok)
             .prop_map(|(ticket, authtok)| Message::Verdict(Verdict::Grant { ticket, authtok })),
         Just(Message::Verdict(Verdict::Deny)),
+        prop_oneof![Just(Standing::AccountExpired), Just(Standing::PasswordExpired), Just(Standing::NotNow)]
+            .prop_map(|standing| Message::Verdict(Verdict::Withheld { standing, ticket: None })),
+        ticket().prop_map(|ticket| Message::Verdict(Verdict::Withheld {
+            standing: Standing::NewPassword,
+            ticket
+        })),
         Just(Message::Verdict(Verdict::Unavailable)),
     ]
 }

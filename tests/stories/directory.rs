@@ -13,7 +13,7 @@ use support::ldap::{EmbeddedDirectory, Listen, Operation};
 use support::proxy::RecordingProxy;
 use support::slapd::{GROUPS, PEOPLE, SERVICE_DN, Slapd, account, free_port};
 use support::temp::TempDir;
-use twinlock_config::{DirectoryKind, DirectorySettings, Lockout, SecretRef, Span, Tls, TlsMode};
+use twinlock_config::{DirectoryKind, DirectorySettings, SecretRef, Span, Tls, TlsMode};
 use twinlock_daemon::attempt::{AttemptId, Deadline};
 use twinlock_daemon::directory::{Account, Directory, DirectoryError, PasswordOutcome};
 use twinlock_policy::Username;
@@ -27,17 +27,13 @@ fn span(text: &str) -> Span {
 
 fn settings(servers: &[String], mode: TlsMode, ca: PathBuf, password: PathBuf) -> DirectorySettings {
     DirectorySettings {
-        kind: DirectoryKind::Rfc2307,
-        servers: servers.to_vec(),
-        base: PEOPLE.into(),
-        user_filter: None,
         group_base: Some(GROUPS.into()),
         bind_dn: Some(SERVICE_DN.into()),
         bind_password: Some(SecretRef::File(password)),
-        tls: Tls { mode, ca },
+        tls: Tls { mode, ca, ..Tls::default() },
         connect_timeout: span("1s"),
         timeout: span("2s"),
-        lockout: Lockout::default(),
+        ..DirectorySettings::new(DirectoryKind::Rfc2307, servers.to_vec(), PEOPLE)
     }
 }
 
@@ -69,7 +65,7 @@ async fn proves(directory: &Directory, account: &Account, password: &str) -> Res
             assert_eq!((proof.attempt(), proof.account()), (attempt, &account.id));
             true
         }
-        PasswordOutcome::Wrong => false,
+        PasswordOutcome::Wrong(_) => false,
     })
 }
 
@@ -153,7 +149,7 @@ async fn a_password_that_can_be_none_never_becomes_a_bind() {
     for password in [&b""[..], b"alice's\0password", b"\xff\xfe", &[b'x'; 512]] {
         let password = Secret::copy_of(password);
         let outcome = directory.prove(attempt, &alice, &password, soon()).await.unwrap();
-        assert!(matches!(outcome, PasswordOutcome::Wrong));
+        assert!(matches!(outcome, PasswordOutcome::Wrong(None)));
         directory.prove_nobody(&password, soon()).await.unwrap();
     }
     assert_eq!(slapd.all_binds(), before);

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use support::pam::{Code, Fault, Line, Login, SILENT, Stack, Style};
-use twinlock_protocol::{Answer, Assembler, AuthTok, Begin, Message, Phase, Secret, Tell, Verdict};
+use twinlock_protocol::{Answer, Assembler, AuthTok, Begin, Message, Phase, Secret, Standing, Tell, Verdict};
 
 const NOBODY: u32 = 65534;
 const PASSWORD: &str = "Password: ";
@@ -1053,15 +1053,91 @@ fn credentials_and_sessions_succeed_without_the_daemon() {
     assert_eq!(login.close_session(0), Code::SUCCESS);
 }
 
+// --- how an account stands, and a new password ----------------------------------------------------------------------
+
+fn withheld(standing: Standing) -> Message {
+    Message::Verdict(Verdict::Withheld { standing, ticket: None })
+}
+
 #[test]
-fn a_password_is_not_changed_here() {
+fn auth_and_account_map_how_an_account_stands() {
+    let door = Door::open();
+    for (standing, code) in [
+        (Standing::AccountExpired, Code::ACCT_EXPIRED),
+        (Standing::PasswordExpired, Code::AUTHTOK_EXPIRED),
+        (Standing::NotNow, Code::PERM_DENIED),
+        (Standing::NewPassword, Code::NEW_AUTHTOK_REQD),
+    ] {
+        let daemon = door.answer_with(withheld(standing));
+        assert_eq!(door.stack().login("alice").authenticate(0), code);
+        daemon.join().unwrap();
+        let daemon = door.answer_with(withheld(standing));
+        assert_eq!(door.stack().login("alice").acct_mgmt(0), code);
+        daemon.join().unwrap();
+    }
+}
+
+#[test]
+fn a_change_asks_what_the_daemon_asks_and_leaves_the_new_password_behind() {
+    let door = Door::open();
+    let daemon = door.serve(|mut peer| {
+        let begin = peer.begin();
+        let typed = [peer.ask("New password: "), peer.ask("Retype new password: ")];
+        peer.say(&Message::Tell { style: Tell::Error, text: "no".into() });
+        let authtok = Some(AuthTok { answer: 0, length: 3 });
+        peer.say(&Message::Verdict(Verdict::Grant { ticket: None, authtok }));
+        (begin.phase, typed)
+    });
+    let stack = door.stack().revealing_authtok();
+    let mut login = stack.login("alice").answering(|style, _| style.is_question().then(|| b"new".to_vec()));
+    assert_eq!(login.chauthtok(0), Code::SUCCESS);
+    let typed = Answer::Typed(Secret::copy_of(b"new"));
+    assert_eq!(daemon.join().unwrap(), (Phase::Change, [typed.clone(), typed]));
+    assert_eq!(login.prompts(), ["New password: ", "Retype new password: "]);
+    assert_eq!(login.transcript().last(), Some(&line(Style::Error, "no")));
+}
+
+#[test]
+fn a_change_maps_each_verdict() {
+    let door = Door::open();
+    for (verdict, code) in [
+        (grant(), Code::SUCCESS),
+        (deny(), Code::AUTHTOK_ERR),
+        (withheld(Standing::AccountExpired), Code::ACCT_EXPIRED),
+        (Message::Verdict(Verdict::Unavailable), Code::AUTHINFO_UNAVAIL),
+    ] {
+        let daemon = door.answer_with(verdict);
+        assert_eq!(door.stack().login("alice").chauthtok(0), code);
+        assert_eq!(daemon.join().unwrap().phase, Phase::Change);
+    }
+}
+
+#[test]
+fn the_first_pass_of_a_change_asks_nobody() {
+    const PRELIM_ONLY: i32 = 0x4000;
     let stack = Stack::of_module("passwd", "socket=/nonexistent/login.sock");
+    assert_eq!(stack.login("alice").chauthtok(0), Code::AUTHINFO_UNAVAIL, "the second one does");
+    // libpam itself refuses an application that asks for one pass alone.
+    assert_eq!(stack.login("alice").chauthtok(PRELIM_ONLY), Code::SYSTEM_ERR);
+    let wrong = Stack::of_module("passwd", "sockt=/x");
+    assert_eq!(wrong.login("alice").chauthtok(SILENT), Code::AUTHTOK_ERR);
+}
+
+#[test]
+fn a_change_shows_the_ticket_that_the_account_phase_left_and_only_once() {
+    let door = Door::open();
+    let ticket = Secret::copy_of(&[7; 16]);
+    let stack = door.stack();
     let mut login = stack.login("alice");
-    assert_eq!(login.chauthtok(0), Code::AUTHTOK_ERR);
-    assert_eq!(login.transcript(), [line(Style::Info, "Passwords are changed in the directory, not here.")]);
-    let mut login = stack.login("alice");
-    assert_eq!(login.chauthtok(SILENT), Code::AUTHTOK_ERR);
-    assert_eq!(login.transcript(), []);
+    let left = Verdict::Withheld { standing: Standing::NewPassword, ticket: Some(ticket.clone()) };
+    let daemon = door.answer_with(Message::Verdict(left));
+    assert_eq!(login.acct_mgmt(0), Code::NEW_AUTHTOK_REQD);
+    daemon.join().unwrap();
+    for shown in [Some(ticket), None] {
+        let daemon = door.answer_with(deny());
+        assert_eq!(login.chauthtok(0), Code::AUTHTOK_ERR);
+        assert_eq!(daemon.join().unwrap().ticket, shown);
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Client {
                 }
                 Some(Message::Tell { .. }) => {}
                 Some(Message::Verdict(Verdict::Grant { .. })) => return Told::Grant,
-                Some(Message::Verdict(Verdict::Deny)) => return Told::Deny,
+                Some(Message::Verdict(Verdict::Deny | Verdict::Withheld { .. })) => return Told::Deny,
                 Some(Message::Verdict(Verdict::Unavailable)) => return Told::Unavailable,
                 Some(Message::Begin(_) | Message::Answer(_)) | None => return Told::Nothing,
             }

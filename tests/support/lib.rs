@@ -6,13 +6,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod client;
+pub mod desk;
+pub mod ds389;
 pub mod host;
 pub mod ldap;
 pub mod mmdb;
 pub mod pam;
+pub mod policies;
 pub mod proxy;
 pub mod rsyslog;
+pub mod samba;
 pub mod site;
+pub mod skip;
 pub mod slapd;
 pub mod temp;
 pub mod town;

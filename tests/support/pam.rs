@@ -83,10 +83,18 @@ pub struct Code(pub c_int);
 impl Code {
     /// Let in.
     pub const SUCCESS: Self = Self(0);
+    /// The call itself was wrong.
+    pub const SYSTEM_ERR: Self = Self(4);
     /// The account phase says no.
     pub const PERM_DENIED: Self = Self(6);
     /// The auth phase says no.
     pub const AUTH_ERR: Self = Self(7);
+    /// The password must be changed.
+    pub const NEW_AUTHTOK_REQD: Self = Self(12);
+    /// The account is out of use.
+    pub const ACCT_EXPIRED: Self = Self(13);
+    /// The password has expired for good.
+    pub const AUTHTOK_EXPIRED: Self = Self(27);
     /// Nobody could decide.
     pub const AUTHINFO_UNAVAIL: Self = Self(9);
     /// No such user, where an application or another module says so.

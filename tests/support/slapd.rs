@@ -56,12 +56,21 @@ impl Slapd {
     /// As [`Slapd::start`], or the LDIF is refused.
     #[must_use]
     pub fn start_with(more: &str) -> Self {
+        Self::start_configured("", more)
+    }
+
+    /// The same with more of `cn=config` too: modules, overlays.
+    ///
+    /// # Panics
+    /// As [`Slapd::start_with`].
+    #[must_use]
+    pub fn start_configured(config: &str, more: &str) -> Self {
         assert!(Path::new(BINARY).exists(), "no {BINARY}: apt-get install slapd (or openldap-servers)");
         let dir = TempDir::new("slapd");
-        certificates(dir.path());
+        certificates(dir.path(), "DNS:localhost,IP:127.0.0.1");
         fs::create_dir(dir.path().join("db")).expect("folder");
         fs::create_dir(dir.path().join("conf")).expect("folder");
-        slapadd(dir.path(), "0", &configuration(dir.path()));
+        slapadd(dir.path(), "0", &format!("{}\n{config}", configuration(dir.path())));
         slapadd(dir.path(), "1", &format!("{}{more}", entries()));
         private(&dir.path().join("bind-password"), SERVICE_PASSWORD);
         let (ldap, ldaps) = (free_port(), free_port());
@@ -250,23 +259,23 @@ pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-fn private(path: &Path, text: &str) {
+pub(crate) fn private(path: &Path, text: &str) {
     fs::write(path, text).expect("file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permissions");
 }
 
-fn run(command: &mut Command, package: &str) {
+pub(crate) fn run(command: &mut Command, package: &str) {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: apt-get install {package}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An authority, a server certificate it signed, and an authority that signed nothing.
-fn certificates(dir: &Path) {
+pub(crate) fn certificates(dir: &Path, names: &str) {
     let openssl = |arguments: &str| {
         run(Command::new("openssl").current_dir(dir).args(arguments.split(' ')), "openssl");
     };
-    fs::write(dir.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("file");
+    fs::write(dir.join("names"), format!("subjectAltName={names}\n")).expect("file");
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=test-authority"));
     openssl(&format!(
@@ -330,12 +339,14 @@ objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
 olcDatabase: {{1}}mdb
 olcSuffix: dc=example,dc=org
+olcRootDN: cn=admin,dc=example,dc=org
 olcDbDirectory: {dir}/db
 olcDbNoSync: TRUE
 olcDbIndex: objectClass eq
 olcDbIndex: uid eq
 olcLimits: dn.exact=\"{SERVICE_DN}\" size.prtotal=unlimited
-olcAccess: to attrs=userPassword by anonymous auth by * none
+olcAccess: to attrs=userPassword by self write by anonymous auth by * none
+olcAccess: to attrs=shadowLastChange by self write by users read
 olcAccess: to * by users read by anonymous auth by * none
 "
     )

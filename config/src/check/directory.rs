@@ -3,7 +3,7 @@
 use super::{Checker, plain_name, secret};
 use crate::duration::Span;
 use crate::position::{child, element};
-use crate::schema::{Config, DirectorySettings, TlsMode};
+use crate::schema::{Config, DirectoryKind, DirectorySettings, TlsMode};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -11,19 +11,23 @@ pub(super) fn check(checker: &mut Checker<'_>, config: &Config) {
     if config.directory.is_empty() {
         checker.refuse("directory", "there must be one [directory.NAME]", None);
     }
-    for name in config.directory.keys().skip(1) {
-        checker.refuse(
-            &child("directory", name),
-            "this version takes exactly one directory; several come in a later one",
-            "leave only one [directory.NAME]",
-        );
-    }
+    let mut realms = Vec::new();
     for (name, directory) in &config.directory {
         let key = child("directory", name);
         plain_name(checker, &key, name);
         servers(checker, &key, directory);
         names(checker, &key, directory);
+        shape(checker, &key, directory);
         limits(checker, &key, directory);
+        let Some(realm) = directory.realm.as_ref().map(|realm| realm.to_lowercase()) else { continue };
+        if realms.contains(&realm) {
+            checker.refuse(
+                &child(&key, "realm"),
+                "is another directory's realm too",
+                "give each directory its own",
+            );
+        }
+        realms.push(realm);
     }
 }
 
@@ -37,7 +41,16 @@ fn servers(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) 
             checker.refuse(&element(&servers, index), message, hint);
         }
     }
-    checker.absolute(&child(&child(key, "tls"), "ca"), &directory.tls.ca);
+    let tls = child(key, "tls");
+    checker.absolute(&child(&tls, "ca"), &directory.tls.ca);
+    for (name, path) in [("cert", &directory.tls.cert), ("key", &directory.tls.key)] {
+        if let Some(path) = path {
+            checker.absolute(&child(&tls, name), path);
+        }
+    }
+    if directory.tls.cert.is_some() != directory.tls.key.is_some() {
+        checker.refuse(&tls, "has only one of cert and key", "give both or neither");
+    }
 }
 
 type Misfit = (&'static str, Option<&'static str>);
@@ -102,7 +115,10 @@ fn names(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
         ("group_base", directory.group_base.as_ref()),
         ("bind_dn", directory.bind_dn.as_ref()),
     ] {
-        if dn.is_some_and(|dn| !dn.contains('=') || dn.trim() != dn) {
+        // Active Directory takes a userPrincipalName and DOMAIN\name too.
+        let other_names = name == "bind_dn" && directory.kind == DirectoryKind::ActiveDirectory;
+        let fits = |dn: &String| dn.contains('=') || (other_names && dn.contains(['@', '\\']));
+        if dn.is_some_and(|dn| !fits(dn) || dn.trim() != dn) {
             checker.refuse(&child(key, name), "is not a distinguished name", "as in dc=example,dc=org");
         }
     }
@@ -125,6 +141,43 @@ fn names(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
     }
 }
 
+/// What `kind` fills in and the file may say otherwise.
+fn shape(checker: &mut Checker<'_>, key: &str, directory: &DirectorySettings) {
+    if let Some(realm) = &directory.realm
+        && (realm.is_empty()
+            || realm.len() > 64
+            || !realm.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')))
+    {
+        checker.refuse(&child(key, "realm"), "must be 1 to 64 letters, digits, -, _ or .", None);
+    }
+    if let Some(filter) = &directory.group_filter {
+        let key = child(key, "group_filter");
+        if !["{dn}", "{user}", "{gid}"].iter().any(|place| filter.contains(place)) {
+            checker.refuse(
+                &key,
+                "names no member, so it would find the same groups for every account",
+                "write {dn}, {user} or {gid} where the account stands, as in \"(member={dn})\"",
+            );
+        } else if let Err((message, hint)) = parentheses_fit(filter) {
+            checker.refuse(&key, message, hint);
+        }
+    }
+    let names = directory.name_attributes.as_ref();
+    if names.is_some_and(Vec::is_empty) {
+        checker.refuse(&child(key, "name_attributes"), "must name at least one attribute", "as in [\"uid\"]");
+    }
+    let listed = names.into_iter().flatten().map(|name| ("name_attributes", name));
+    let single = [("id_attribute", &directory.id_attribute), ("group_name", &directory.group_name)];
+    let single = single.into_iter().filter_map(|(key, name)| name.as_ref().map(|name| (key, name)));
+    for (part, name) in listed.chain(single) {
+        let fits = name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !fits {
+            checker.refuse(&child(key, part), "is no attribute's name", "letters, digits and -, as in uid");
+        }
+    }
+}
+
 fn filter_fits(filter: &str) -> Result<(), Misfit> {
     if !filter.contains("{user}") {
         return Err((
@@ -132,6 +185,10 @@ fn filter_fits(filter: &str) -> Result<(), Misfit> {
             Some("as in \"(&(objectClass=posixAccount)(uid={user}))\""),
         ));
     }
+    parentheses_fit(filter)
+}
+
+fn parentheses_fit(filter: &str) -> Result<(), Misfit> {
     let mut depth = 0_u32;
     for (offset, letter) in filter.char_indices() {
         match letter {

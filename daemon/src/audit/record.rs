@@ -62,7 +62,7 @@ impl Proved {
 pub struct Record {
     /// The attempt's id.
     pub id: AttemptId,
-    /// `auth` or `account`.
+    /// `auth`, `account` or `password`.
     pub phase: &'static str,
     /// What was given as the user's name, unchanged.
     pub user: Vec<u8>,

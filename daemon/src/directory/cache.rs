@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
-use twinlock_policy::Username;
+use twinlock_policy::{AccountId, Username};
 
 const FOUND: Duration = Duration::from_secs(5);
 const NOT_FOUND: Duration = Duration::from_secs(2);
@@ -24,6 +24,11 @@ impl Cache {
         let names = lock(&self.0);
         let (until, found) = names.get(name)?;
         (now < *until).then(|| found.clone())
+    }
+
+    /// Forgets an account, by every name it was asked for.
+    pub(crate) fn forget(&self, account: &AccountId) {
+        lock(&self.0).retain(|_, (_, found)| found.as_ref().is_none_or(|found| found.id != *account));
     }
 
     /// Keeps what was found at `now`.

@@ -40,6 +40,11 @@ pub(crate) enum Protection {
 }
 
 impl Endpoint {
+    /// Whether TLS protects the way there.
+    pub(crate) const fn is_over_tls(&self) -> bool {
+        matches!(self, Self::Tcp { protection: Protection::Tls(_) | Protection::StartTls(_), .. })
+    }
+
     /// Reads a URL. `connector` makes what TLS needs and is called only where TLS is used.
     ///
     /// # Errors

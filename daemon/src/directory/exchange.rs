@@ -21,7 +21,10 @@ pub(crate) struct Exchange(Vec<Open>);
 impl Exchange {
     /// A request goes out. Unbind and abandon have no answer and are not kept.
     pub(crate) fn asked(&mut self, request: Envelope) {
-        if matches!(request.operation, tag::BIND_REQUEST | tag::SEARCH_REQUEST | tag::EXTENDED_REQUEST) {
+        if matches!(
+            request.operation,
+            tag::BIND_REQUEST | tag::SEARCH_REQUEST | tag::MODIFY_REQUEST | tag::EXTENDED_REQUEST
+        ) {
             self.0.push(Open { id: request.id, operation: request.operation, answered: 0 });
         }
     }
@@ -36,6 +39,7 @@ impl Exchange {
         let last = match (open.operation, response.operation) {
             (tag::BIND_REQUEST, tag::BIND_RESPONSE)
             | (tag::SEARCH_REQUEST, tag::SEARCH_DONE)
+            | (tag::MODIFY_REQUEST, tag::MODIFY_RESPONSE)
             | (tag::EXTENDED_REQUEST, tag::EXTENDED_RESPONSE) => true,
             (tag::SEARCH_REQUEST, tag::SEARCH_ENTRY | tag::SEARCH_REFERENCE) => false,
             _ => return Err(Refused::Unasked),

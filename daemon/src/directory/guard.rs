@@ -58,6 +58,7 @@ pub(crate) mod tag {
     pub(crate) const SEARCH_REQUEST: u8 = 0x63;
     pub(crate) const SEARCH_ENTRY: u8 = 0x64;
     pub(crate) const SEARCH_DONE: u8 = 0x65;
+    pub(crate) const MODIFY_REQUEST: u8 = 0x66;
     pub(crate) const MODIFY_RESPONSE: u8 = 0x67;
     pub(crate) const ADD_RESPONSE: u8 = 0x69;
     pub(crate) const DELETE_RESPONSE: u8 = 0x6b;
@@ -315,6 +316,28 @@ impl Header {
         let length = usize::try_from(length).map_err(|_| Refused::TooLong)?;
         Ok(Some(Self { tag, length, size: 2 + digits.len() }))
     }
+}
+
+/// The parts of a value that is one element of this tag; `None` if it is something else.
+pub(crate) fn parts(value: &[u8], tag: u8) -> Option<Vec<(u8, &[u8])>> {
+    let mut whole = Elements(value);
+    let mut inside = Elements(whole.take(tag).ok()?);
+    whole.end().ok()?;
+    let mut parts = Vec::new();
+    while let Some(part) = inside.next().ok()? {
+        parts.push((part.tag, part.content));
+    }
+    Some(parts)
+}
+
+/// The first element of a content.
+pub(crate) fn first(content: &[u8]) -> Option<(u8, &[u8])> {
+    Elements(content).next().ok()?.map(|part| (part.tag, part.content))
+}
+
+/// A number from 0 to 2³¹−1.
+pub(crate) fn number(content: &[u8]) -> Option<u32> {
+    unsigned(content).ok()
 }
 
 /// One element.

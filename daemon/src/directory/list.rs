@@ -1,9 +1,9 @@
 //! All accounts of the directory, in pages (RFC 2696), for an administrator's lists. No login rests on it: entries that
 //! are no accounts are passed over, and a walk that is left half way ends its connection.
 
-use super::find::{Lookup, code, unexpected};
+use super::find::{Entry, Lookup, code, unexpected};
 use super::pool::Lease;
-use super::{Account, Directory, DirectoryError, guard};
+use super::{Account, Directory, DirectoryError, guard, seconds_now};
 use crate::attempt::Deadline;
 use ldap3::controls::{PagedResults, RawControl};
 use ldap3::result::SearchResult;
@@ -52,13 +52,13 @@ impl Lookup {
         cookie: Vec<u8>,
         deadline: Deadline,
     ) -> Result<Page, DirectoryError> {
-        let filter = self.user_filter.replace("{user}", "*");
+        let filter = self.shape.user_filter.replace("{user}", "*");
         let limit = deadline.at_most(lease.servers().timeout);
         let asked = lease
             .link
             .ldap()
             .with_controls(RawControl::from(PagedResults { size: PAGE.into(), cookie }))
-            .search(&self.base, Scope::Subtree, &filter, vec!["uid", "uidNumber", "gidNumber", "entryUUID"]);
+            .search(&self.base, Scope::Subtree, &filter, self.attributes());
         let SearchResult(entries, outcome) = match limit.bound(asked).await {
             Some(Ok(result)) => result,
             Some(Err(error)) => {
@@ -105,9 +105,9 @@ impl Lookup {
 
     /// An account under the first of its names.
     fn listed(&self, entry: SearchEntry) -> Option<Account> {
-        let first = entry.attrs.iter().find(|(name, _)| name.eq_ignore_ascii_case("uid"));
-        let first = first.and_then(|(_, values)| values.first())?;
-        let name = Username::from_pam(first.as_bytes()).ok()?;
-        self.account(entry, &name).ok().map(|(account, _)| account)
+        let entry = Entry(entry);
+        let first = self.shape.name_attributes.first()?;
+        let name = Username::from_pam(entry.values(first).first()?).ok()?;
+        self.account(&entry, &name, seconds_now()).ok()
     }
 }

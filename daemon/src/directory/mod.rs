@@ -4,11 +4,14 @@
 //! connection that `transport` protected, in exactly one bind per attempt; what a server answers passes `guard`
 //! before `ldap3` sees it.
 
+mod answer;
 mod cache;
+mod change;
 mod endpoint;
 mod error;
 mod exchange;
 mod find;
+mod groups;
 mod guard;
 mod link;
 mod list;
@@ -16,13 +19,18 @@ mod pool;
 mod prove;
 mod secret_file;
 mod servers;
+mod several;
+mod standing;
 mod tls;
 mod transport;
 
+pub use change::Changed;
 pub use error::{DirectoryError, SetupError};
-pub use list::{Page, Walk};
 pub(crate) use prove::bindable;
 pub use prove::{PasswordOutcome, PasswordProof};
+pub use several::Directories;
+pub use several::{Page, Walk};
+pub use standing::{Bar, PasswordAge, Standing};
 
 use crate::attempt::{AttemptId, Deadline};
 use cache::Cache;
@@ -32,8 +40,9 @@ use pool::Pool;
 use servers::{Identity, Purpose, Server, Servers};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
-use twinlock_config::DirectorySettings;
+use twinlock_config::{AccountState, DirectorySettings, Lockout};
 use twinlock_control::ServerStatus;
 use twinlock_policy::{AccountId, GroupName, Username};
 use twinlock_protocol::Secret;
@@ -47,11 +56,11 @@ const BINDS: usize = 32;
 /// An entry that can log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The directory's name and the entry's entryUUID in lower case.
+    /// The directory's name and the entry's immutable id.
     pub id: AccountId,
-    /// Its uid as the directory spells it; of several the one that was typed, else the first.
+    /// What the directory calls it; of several such names the one that was typed, else the first.
     pub name: Username,
-    /// Every uid it bears, `name` among them.
+    /// Every name it bears, `name` among them.
     pub names: Vec<Username>,
     /// Where it stands.
     pub dn: String,
@@ -59,6 +68,10 @@ pub struct Account {
     pub uid_number: Option<u32>,
     /// Groups that hold it; `None` if nobody asked or they could not be read.
     pub groups: Option<Vec<GroupName>>,
+    /// How it stands, as its attributes tell.
+    pub standing: Standing,
+    /// When its directory locks it.
+    pub lockout: Lockout,
 }
 
 /// One directory of the configuration. Cloning shares it.
@@ -106,22 +119,30 @@ impl Directory {
             (Some(_), None) => return Err(key("bind_password", "bind_dn needs one; name a file")),
             (None, Some(_)) => return Err(key("bind_dn", "bind_password needs one")),
         };
-        let user_filter = settings.user_filter().to_owned();
-        if !user_filter.contains("{user}") || ldap3::parse_filter(user_filter.replace("{user}", "x")).is_err()
-        {
+        let shape = settings.shape();
+        let is_filter = |filter: &str, places: &[&str]| {
+            let filled = places.iter().fold(filter.to_owned(), |filter, place| filter.replace(place, "x"));
+            ldap3::parse_filter(filled).is_ok()
+        };
+        if !shape.user_filter.contains("{user}") || !is_filter(&shape.user_filter, &["{user}"]) {
             return Err(key("user_filter", "it must be an LDAP filter (RFC 4515) with {user} in it"));
+        }
+        if !is_filter(&shape.group_filter, &["{dn}", "{user}", "{gid}", "{primary}"]) {
+            return Err(key("group_filter", "it must be an LDAP filter (RFC 4515)"));
         }
         let servers = Arc::new(Servers {
             directory: name.to_owned(),
             list,
             identity,
+            sub_codes: shape.account_state.contains(&AccountState::ActiveDirectory),
             connect_timeout: settings.connect_timeout.duration(),
             timeout: settings.timeout.duration(),
         });
         let lookup = Lookup {
             directory: name.to_owned(),
             base: settings.base.clone(),
-            user_filter,
+            shape,
+            lockout: settings.lockout.clone(),
             group_base: settings.group_base.clone().filter(|_| want_groups),
         };
         Ok(Self {
@@ -146,7 +167,7 @@ impl Directory {
             return Ok(known);
         }
         let found = deadline
-            .bound(self.lookup.find(&self.searches, name, deadline))
+            .bound(self.lookup.find(&self.searches, name, seconds_now(), deadline))
             .await
             .unwrap_or_else(|| Err(DirectoryError::unavailable("no time was left for a search")))?;
         let groups_missing = self.lookup.group_base.is_some()
@@ -170,7 +191,7 @@ impl Directory {
     ) -> Result<Option<Vec<GroupName>>, DirectoryError> {
         let lookup = Lookup { group_base: Some(group_base.to_owned()), ..(*self.lookup).clone() };
         let found = deadline
-            .bound(lookup.find(&self.searches, name, deadline))
+            .bound(lookup.find(&self.searches, name, seconds_now(), deadline))
             .await
             .unwrap_or_else(|| Err(DirectoryError::unavailable("no time was left for a search")))?;
         Ok(found.and_then(|account| account.groups))
@@ -200,11 +221,48 @@ impl Directory {
         prove::prove_nobody(&self.binds, &self.lookup.base, password, deadline).await
     }
 
+    /// Gives the account a new password, on the word of the old one. Never repeated.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unavailable`]: whether the password is a new one is not known if `bind_sent` says so.
+    pub async fn change(
+        &self,
+        account: &Account,
+        old: &Secret,
+        new: &Secret,
+        deadline: Deadline,
+    ) -> Result<Changed, DirectoryError> {
+        let asked = change::Change { dn: &account.dn, old, new, today: seconds_now() / 86_400 };
+        let active_directory = self.servers.sub_codes;
+        let pool = if active_directory { &self.searches } else { &self.binds };
+        let shadow = self.lookup.shape.account_state.contains(&AccountState::Shadow);
+        let changed = deadline.bound(async {
+            let lease = pool.fresh(deadline).await?;
+            if active_directory {
+                change::active_directory(lease, &asked, deadline).await
+            } else {
+                change::rfc3062(lease, &asked, shadow, deadline).await
+            }
+        });
+        let changed = changed.await.unwrap_or_else(|| {
+            let reason = "the directory did not say in time whether the password was changed".to_owned();
+            Err(DirectoryError::Unavailable { reason, bind_sent: true })
+        });
+        self.cache.forget(&account.id);
+        changed
+    }
+
     /// How each server is.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {
         self.servers.status()
     }
+}
+
+/// Entries tell their ends in whole seconds; what was found is kept for some.
+fn seconds_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A lock that a panic elsewhere does not take away: what it guards is sound after every statement.

@@ -121,6 +121,11 @@ impl Lease {
         &self.pool.servers
     }
 
+    /// Whether the way to the server is TLS.
+    pub(crate) fn is_over_tls(&self) -> bool {
+        self.pool.servers.is_over_tls(self.origin)
+    }
+
     /// What the server did, with its URL.
     pub(crate) fn said(&self, what: &str) -> String {
         self.pool.servers.said(self.origin, what)

@@ -56,6 +56,7 @@ fn pool(path: &Path, purpose: Purpose) -> Arc<Pool> {
         directory: "main".into(),
         list: vec![Server::new("ldapi://test".into(), Endpoint::Unix(path.to_owned()))],
         identity: Identity::Own,
+        sub_codes: false,
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(2),
     };

@@ -3,10 +3,14 @@
 //! A password that is empty, too long, not UTF-8 or holds a NUL byte is wrong without a bind: an empty one would be
 //! an unauthenticated bind, which permissive directories grant (RFC 4513, 5.1.2).
 
+use super::answer::{self, Answered, PPOLICY};
 use super::pool::{Lease, Pool};
 use super::servers::TELLING;
+use super::standing::{Bar, Standing};
 use super::{Account, DirectoryError};
 use crate::attempt::{AttemptId, Deadline};
+use ldap3::LdapResult;
+use ldap3::controls::RawControl;
 use std::sync::Arc;
 use tokio::time::Instant;
 use twinlock_policy::AccountId;
@@ -15,18 +19,12 @@ use twinlock_protocol::Secret;
 /// Longest password in bytes: what PAM can carry.
 const LONGEST_PASSWORD: usize = 511;
 
-/// Result codes of RFC 4511 that say something about a password.
+/// Result codes of RFC 4511 that say why there is no answer about a password.
 mod code {
-    pub(super) const SUCCESS: u32 = 0;
     pub(super) const STRONGER_AUTH_REQUIRED: u32 = 8;
     pub(super) const CONFIDENTIALITY_REQUIRED: u32 = 13;
-    pub(super) const CONSTRAINT_VIOLATION: u32 = 19;
-    pub(super) const NO_SUCH_OBJECT: u32 = 32;
-    pub(super) const INAPPROPRIATE_AUTHENTICATION: u32 = 48;
-    pub(super) const INVALID_CREDENTIALS: u32 = 49;
     pub(super) const BUSY: u32 = 51;
     pub(super) const UNAVAILABLE: u32 = 52;
-    pub(super) const UNWILLING_TO_PERFORM: u32 = 53;
 }
 
 /// That a password was right, for one attempt and one account. Made nowhere else.
@@ -34,6 +32,8 @@ mod code {
 pub struct PasswordProof {
     attempt: AttemptId,
     account: AccountId,
+    standing: Standing,
+    accepted: bool,
 }
 
 impl PasswordProof {
@@ -48,6 +48,18 @@ impl PasswordProof {
     pub const fn account(&self) -> &AccountId {
         &self.account
     }
+
+    /// How the directory, having seen it, says that the account stands.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether the bind itself was accepted, so that the directory has forgotten its failures.
+    #[must_use]
+    pub const fn accepted(&self) -> bool {
+        self.accepted
+    }
 }
 
 /// What the directory says of a password.
@@ -56,8 +68,9 @@ impl PasswordProof {
 pub enum PasswordOutcome {
     /// It is the account's.
     Right(PasswordProof),
-    /// It is not, or the directory does not let the account in.
-    Wrong,
+    /// It is not, or the directory does not say; and why it did not look, where it tells. That is for the record:
+    /// whoever typed a wrong password would learn it too.
+    Wrong(Option<Bar>),
 }
 
 /// Proves a password.
@@ -68,11 +81,16 @@ pub(crate) async fn prove(
     password: &Secret,
     deadline: Deadline,
 ) -> Result<PasswordOutcome, DirectoryError> {
-    let right = bind(pool, &account.dn, password, deadline).await?;
-    if !right {
-        return Ok(PasswordOutcome::Wrong);
+    let right = |standing, accepted| {
+        let account = account.id.clone();
+        Ok(PasswordOutcome::Right(PasswordProof { attempt, account, standing, accepted }))
+    };
+    match bind(pool, &account.dn, password, deadline).await? {
+        Answered::Accepted(standing) => right(standing, true),
+        Answered::RightBut(standing) => right(standing, false),
+        Answered::Wrong(why) => Ok(PasswordOutcome::Wrong(why)),
+        Answered::Silent => Err(DirectoryError::unavailable("the directory did not say")),
     }
-    Ok(PasswordOutcome::Right(PasswordProof { attempt, account: account.id.clone() }))
 }
 
 /// Binds as an entry that does not exist. Its name is new each time, so that no server can be told to expect it.
@@ -99,8 +117,8 @@ pub(crate) async fn bind(
     dn: &str,
     password: &Secret,
     deadline: Deadline,
-) -> Result<bool, DirectoryError> {
-    let Some(password) = bindable(password) else { return Ok(false) };
+) -> Result<Answered, DirectoryError> {
+    let Some(password) = bindable(password) else { return Ok(Answered::Wrong(None)) };
     if dn.is_empty() {
         return Err(DirectoryError::Unfit { dn: String::new(), what: "it has no name to bind as".into() });
     }
@@ -117,46 +135,53 @@ pub(crate) async fn bind(
 }
 
 async fn bind_on(
+    lease: Lease,
+    dn: &str,
+    password: &str,
+    deadline: Deadline,
+) -> Result<Answered, DirectoryError> {
+    let (answered, lease) = bound(lease, dn, password, deadline).await?;
+    lease.give_back();
+    Ok(answered)
+}
+
+/// One bind; the connection stands as it left it.
+pub(super) async fn bound(
     mut lease: Lease,
     dn: &str,
     password: &str,
     deadline: Deadline,
-) -> Result<bool, DirectoryError> {
+) -> Result<(Answered, Lease), DirectoryError> {
     let (began, limit) = (Instant::now(), deadline.at_most(lease.servers().timeout));
     let before = lease.link.begun();
-    let answer = limit.bound(lease.link.ldap().simple_bind(dn, password)).await;
+    let policy = RawControl { ctype: PPOLICY.to_owned(), crit: false, val: None };
+    let answer = limit.bound(lease.link.ldap().with_controls(policy).simple_bind(dn, password)).await;
     let unavailable =
         |reason: String, bind_sent: bool| Err(DirectoryError::Unavailable { reason, bind_sent });
     match answer {
-        Some(Ok(answer)) => match answer.rc {
-            code::SUCCESS => {
-                lease.give_back();
-                Ok(true)
+        Some(Ok(LdapResult { rc, text, ctrls, .. })) => {
+            let answered = answer::read(rc, &text, &ctrls, lease.servers().sub_codes);
+            match (answered, rc) {
+                (Answered::Accepted(_) | Answered::RightBut(_) | Answered::Wrong(_), _) => {
+                    Ok((answered, lease))
+                }
+                // The server says itself that it judged nothing. Not `bind_sent: false`, which would be tried again.
+                (Answered::Silent, busy @ (code::BUSY | code::UNAVAILABLE)) => {
+                    unavailable(lease.failed(format!("it is too busy for a bind (result code {busy})")), true)
+                }
+                // It may be about this entry only, so the server keeps its rank; the connection is not used again.
+                (Answered::Silent, other) => {
+                    let hint = match other {
+                        code::STRONGER_AUTH_REQUIRED | code::CONFIDENTIALITY_REQUIRED => {
+                            "; it wants TLS, see tls.mode"
+                        }
+                        _ => "",
+                    };
+                    let said = format!("it answers a bind with result code {other}{hint}");
+                    unavailable(lease.said(&said), true)
+                }
             }
-            code::INVALID_CREDENTIALS
-            | code::CONSTRAINT_VIOLATION
-            | code::UNWILLING_TO_PERFORM
-            | code::INAPPROPRIATE_AUTHENTICATION
-            | code::NO_SUCH_OBJECT => {
-                lease.give_back();
-                Ok(false)
-            }
-            // The server says itself that it judged nothing. Not `bind_sent: false`, which would be tried again.
-            busy @ (code::BUSY | code::UNAVAILABLE) => {
-                unavailable(lease.failed(format!("it is too busy for a bind (result code {busy})")), true)
-            }
-            // It may be about this entry only, so the server keeps its rank; the connection is not used again.
-            other => {
-                let hint = match other {
-                    code::STRONGER_AUTH_REQUIRED | code::CONFIDENTIALITY_REQUIRED => {
-                        "; it wants TLS, see tls.mode"
-                    }
-                    _ => "",
-                };
-                let said = format!("it answers a bind with result code {other}{hint}");
-                unavailable(lease.said(&said), true)
-            }
-        },
+        }
         Some(Err(error)) => {
             let bind_sent = !lease.link.certainly_sent_nothing_since(before);
             let why = lease.link.end(error);

@@ -51,6 +51,8 @@ pub(crate) struct Servers {
     pub(crate) directory: String,
     pub(crate) list: Vec<Server>,
     pub(crate) identity: Identity,
+    /// They are Active Directories: diagnostic messages hold sub-codes.
+    pub(crate) sub_codes: bool,
     /// For a connection, its TLS handshake included.
     pub(crate) connect_timeout: Duration,
     /// For each answer.
@@ -128,6 +130,11 @@ impl Servers {
     /// Whether the server did not fail since the connection was made.
     pub(crate) fn is_current(&self, origin: Origin) -> bool {
         self.list.get(origin.place).is_some_and(|server| lock(&server.health).failures == origin.failures)
+    }
+
+    /// Whether the way to it is TLS.
+    pub(crate) fn is_over_tls(&self, origin: Origin) -> bool {
+        self.list.get(origin.place).is_some_and(|server| server.endpoint.is_over_tls())
     }
 
     /// An answer came.

@@ -102,18 +102,20 @@ async fn is_right(house: &House, id: AttemptId, doubt: &Doubt) -> Result<bool, S
     }
     let deadline = Deadline::within(DIAGNOSING);
     let Some(diagnosis) = house.tarpit.take_diagnosis(id, &account.id).await? else { return Ok(false) };
-    let bind = match house.directory.prove(id, account, &password, deadline).await {
-        Ok(PasswordOutcome::Right(_)) => Bind::Right,
-        Ok(PasswordOutcome::Wrong) => Bind::Wrong,
-        Err(DirectoryError::Unavailable { bind_sent: true, .. }) => Bind::Unanswered,
+    let (bind, right) = match house.directory.prove(id, account, &password, deadline).await {
+        // Right, and perhaps refused for how the account stands: then no failure was forgotten.
+        Ok(PasswordOutcome::Right(proof)) if !proof.accepted() => (Bind::NotSent, true),
+        Ok(PasswordOutcome::Right(_)) => (Bind::Right, true),
+        Ok(PasswordOutcome::Wrong(_)) => (Bind::Wrong, false),
+        Err(DirectoryError::Unavailable { bind_sent: true, .. }) => (Bind::Unanswered, false),
         Err(
             DirectoryError::Unavailable { bind_sent: false, .. }
             | DirectoryError::Ambiguous { .. }
             | DirectoryError::Unfit { .. },
-        ) => Bind::NotSent,
+        ) => (Bind::NotSent, false),
     };
     house.tarpit.settle_diagnosis(diagnosis, &account.id, &password, bind).await?;
-    Ok(bind == Bind::Right)
+    Ok(right)
 }
 
 fn unavailable(house: &House, error: &StoreError) {

@@ -1,17 +1,19 @@
 //! The steps of a login that need more than a line, and the words between them. Each returns a value; none waits
 //! beyond the attempt's deadline.
 
-use super::Judged;
+use super::{After, Judged};
 use crate::attempt::Deadline;
 use crate::audit::{Proved, Record, event_line};
 use crate::caller::Caller;
 use crate::decision::{Decision, Reason};
 use crate::dialogue::{Answers, Broken};
-use crate::directory::{Account, DirectoryError, PasswordOutcome, PasswordProof};
+use crate::directory::{Account, DirectoryError, PasswordAge, PasswordOutcome, PasswordProof, Standing};
+use crate::grant::Grant;
 use crate::house::House;
 use crate::local_accounts::is_uid_for_people;
 use crate::store::{Bind, BindNeed, CodeOutcome, CodeTry, Earn};
 use crate::tarpit::{Charge, CodesRefused, Proofs, Refused, Try, WouldRefuse};
+use crate::tickets::MustChange;
 use crate::totp::{CodeProof, Shown};
 use twinlock_policy::{Factors, Plan, Questions, Username};
 use twinlock_protocol::{AuthTok, Secret};
@@ -62,18 +64,45 @@ pub(super) async fn prove(
     match house.directory.prove(tried.attempt, account, password, tried.deadline).await {
         Ok(PasswordOutcome::Right(proof)) => {
             record.password = Proved::Right;
-            (Ok(Some(proof)), Bind::Right)
+            let bind = if proof.accepted() { Bind::Right } else { Bind::NotSent };
+            (Ok(Some(proof)), bind)
         }
-        Ok(PasswordOutcome::Wrong) => {
+        Ok(PasswordOutcome::Wrong(None)) => {
             record.password = Proved::Wrong;
             house.tarpit.note_wrong(account, source, password);
             (Err(Decision::Deny(Reason::WrongPassword)), Bind::Wrong)
         }
+        Ok(PasswordOutcome::Wrong(Some(bar))) => (Err(Decision::Deny(Reason::NotLookedAt(bar))), Bind::Wrong),
         Err(error) => {
             let sent = matches!(error, DirectoryError::Unavailable { bind_sent: true, .. });
             let decision = failed(&error, record).map_or_else(|decision| decision, Decision::Deny);
             (Err(decision), if sent { Bind::Unanswered } else { Bind::NotSent })
         }
+    }
+}
+
+/// How the account stands, as far as this login is concerned: the age of a password that was not shown says nothing.
+pub(super) fn standing(account: &Account, proved: Result<&Option<PasswordProof>, &Decision>) -> Standing {
+    match proved {
+        Ok(Some(proof)) => proof.standing().and(account.standing),
+        Ok(None) | Err(_) => Standing { bar: account.standing.bar, ..Standing::default() },
+    }
+}
+
+/// Everything was proved; only now does it matter how the account stands.
+pub(super) fn admitted(grant: Grant, standing: Standing) -> Decision {
+    match standing.bar {
+        None => Decision::Grant(grant),
+        Some(bar) => Decision::Deny(Reason::Barred(bar)),
+    }
+}
+
+/// What follows, should it be a grant.
+pub(super) fn after(account: &Account, standing: Standing, password: Secret) -> After {
+    let must_change = standing.password == PasswordAge::MustChange;
+    After {
+        notice: standing.password.notice(),
+        must_change: must_change.then(|| MustChange { account: account.id.clone(), password }),
     }
 }
 
@@ -101,7 +130,7 @@ pub(super) async fn nobody(
         watch_for_sprays(house, name, typed);
     }
     let bound = match typed.filter(|_| questions.password && !questions.code) {
-        Some(typed) => house.directory.prove_nobody(typed, tried.deadline).await,
+        Some(typed) => house.directory.prove_nobody(name, typed, tried.deadline).await,
         None => Ok(()),
     };
     let decision = match bound {
@@ -117,6 +146,7 @@ pub(super) async fn nobody(
         authtok: None,
         doubt: None,
         visit: None,
+        after: After::default(),
     })
 }
 

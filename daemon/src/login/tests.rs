@@ -62,6 +62,8 @@ fn alice() -> Account {
         dn: "uid=alice".into(),
         uid_number: None,
         groups: None,
+        standing: Default::default(),
+        lockout: Default::default(),
     }
 }
 
@@ -110,6 +112,7 @@ async fn granted(house: &House) -> Judged {
 
     let decision = Decision::Grant(grant(id, &alice(), &plan).unwrap());
     Judged {
+        after: After::default(),
         decision,
         charge,
         bind: Bind::NotSent,

@@ -344,7 +344,7 @@ impl Tarpit {
             code,
             window_steps: self.window_steps,
             enforce: self.enforces(),
-            account_limits: self.account_limits,
+            account_limits: self.account_limits.below(&account.lockout),
             bind: proofs.bind,
             earn: proofs.earn,
             way_in: false,

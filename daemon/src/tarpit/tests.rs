@@ -57,6 +57,8 @@ fn alice() -> Account {
         dn: "uid=alice".into(),
         uid_number: None,
         groups: None,
+        standing: Default::default(),
+        lockout: Default::default(),
     }
 }
 

@@ -14,6 +14,8 @@ fn account(spelled: &str) -> Account {
         dn: format!("uid={spelled}"),
         uid_number: None,
         groups: None,
+        standing: Default::default(),
+        lockout: Default::default(),
     }
 }
 

@@ -151,7 +151,8 @@ pub struct DirectorySettings {
     /// Which attributes tell an account's state; `[]` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_state: Option<Vec<AccountState>>,
-    /// Whom searches are made as; left out, anonymously (over ldapi: as the daemon's own uid, SASL EXTERNAL).
+    /// Whom searches are made as; left out, anonymously (SASL EXTERNAL over ldapi, as the daemon's own uid, and over
+    /// TLS with `tls.cert`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_dn: Option<String>,
     /// That account's password.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use support::desk::{at_desk, errors, far_away, phases, told};
+use support::host::{Host, can_play};
 use support::pam::Code;
 use support::policies::{self, LOCKOUT};
 use support::site::{RULES, Site, field};
@@ -268,6 +269,74 @@ fn passwd_of_an_account_without_an_authenticator_takes_the_password_alone() {
     let mut nobody = at_desk(&site, "nobody", &[("Current password: ", "x"), ("Verification code: ", "")]);
     assert_eq!(nobody.chauthtok(0), Code::AUTHTOK_ERR);
     assert_eq!(nobody.prompts(), ["Current password: ", "Verification code: "]);
+}
+
+#[test]
+fn ssh_asks_for_the_new_password_in_the_same_conversation() {
+    if !can_play("a new password over ssh") {
+        return;
+    }
+    let (slapd, site) = site();
+    let mut phone = site.enroll("reset");
+    let host = Host::start(&site, &["reset"], "");
+    std::fs::write(site.path("host/new"), "a better one").unwrap();
+    let session = host.ssh("reset", "keyboard-interactive", &own("reset"), &phone.code());
+    assert!(session.entered, "{session:?} {}", host.sshd_log());
+    assert_eq!(
+        session.prompts,
+        [
+            "(reset@127.0.0.1) Password: ",
+            "(reset@127.0.0.1) Verification code: ",
+            "(reset@127.0.0.1) New password: ",
+            "(reset@127.0.0.1) Retype new password: ",
+        ]
+    );
+    assert!(bound(&slapd, "reset", "a better one"));
+    let reasons: Vec<_> = site.attempts(2).iter().map(|record| field(record, "reason").to_owned()).collect();
+    assert_eq!(reasons, ["rule-met", "password-changed"]);
+}
+
+#[test]
+fn a_key_does_not_let_in_an_account_that_is_out_of_use_and_a_passwords_age_does_not_stop_it() {
+    if !can_play("key logins and the directory") {
+        return;
+    }
+    let slapd = policies::start();
+    let rules = format!(
+        "{RULES}\n[[rule]]\nname = \"by key\"\nservices = [\"sshd\"]\nafter = [\"sshd\"]\nrequire = []\nsingle_factor = true\n"
+    );
+    // The first rule that matches decides.
+    let rules = rules.replacen(
+        "[[rule]]\nname = \"everyone else\"",
+        "[[rule]]\nname = \"everyone else\"\nservices = [\"desk\"]",
+        1,
+    );
+    let site = Site::start(&settings(&slapd), &rules);
+    let users = ["fine", "adminlock", "ended", "shadowended", "shadowinactive", "reset", "lockable"];
+    let host = Host::start(&site, &users, "");
+    for _ in 0..LOCKOUT {
+        assert!(!bound(&slapd, "lockable", "wrong"));
+    }
+    for (count, (user, reason)) in (1..).zip([
+        ("fine", "rule-met"),
+        ("adminlock", "account-locked"),
+        ("ended", "account-expired"),
+        ("shadowended", "account-expired"),
+        ("shadowinactive", "password-expired"),
+        // It was used for nothing here.
+        ("reset", "rule-met"),
+        // A stranger's failed binds do not stop a key.
+        ("lockable", "rule-met"),
+    ]) {
+        let session = host.ssh_by_key(user);
+        let record = site.attempt(count);
+        assert_eq!(
+            (field(&record, "phase"), field(&record, "reason")),
+            ("account", reason),
+            "{user}: {record}"
+        );
+        assert_eq!(session.entered, reason == "rule-met", "{user}: {session:?}");
+    }
 }
 
 #[test]

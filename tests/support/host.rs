@@ -338,7 +338,7 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
     script(
         &folder.join("askpass"),
         "#!/bin/sh\nprintf '%s\\n' \"$1\" >>\"$HOST_FOLDER/asked\"\ncase \"$1\" in *ode:*) cat \"$HOST_FOLDER/code\";; \
-         *) cat \"$HOST_FOLDER/password\";; esac\n",
+         *ew?password:*) cat \"$HOST_FOLDER/new\";; *) cat \"$HOST_FOLDER/password\";; esac\n",
     );
     script(&folder.join("answer"), "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n");
     // ssh takes the answer once nobody holds the pipe's end any more, and has sent it by the time it is killed.

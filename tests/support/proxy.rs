@@ -21,6 +21,19 @@ impl RecordingProxy {
     /// It cannot listen.
     #[must_use]
     pub fn start(listen: &str, upstream: SocketAddr) -> Self {
+        Self::relaying(listen, upstream, false)
+    }
+
+    /// The same, but a request to begin TLS is answered with a refusal and does not get through.
+    ///
+    /// # Panics
+    /// As [`RecordingProxy::start`].
+    #[must_use]
+    pub fn without_start_tls(listen: &str, upstream: SocketAddr) -> Self {
+        Self::relaying(listen, upstream, true)
+    }
+
+    fn relaying(listen: &str, upstream: SocketAddr, strips: bool) -> Self {
         let listener = TcpListener::bind(listen).expect("a port to listen on");
         let address = listener.local_addr().expect("its address");
         let (sent, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
@@ -31,12 +44,19 @@ impl RecordingProxy {
                 let Ok(server) = TcpStream::connect(upstream) else { continue };
                 let record = Arc::clone(&record);
                 let (from, to) = (client.try_clone().expect("clone"), server.try_clone().expect("clone"));
+                let back = client.try_clone().expect("clone");
                 thread::spawn(move || {
                     relay(from, to, |bytes| {
                         record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                        let stripped =
+                            strips && bytes.windows(START_TLS.len()).any(|window| window == START_TLS);
+                        if stripped {
+                            let _ = (&back).write_all(&REFUSED);
+                        }
+                        !stripped
                     });
                 });
-                thread::spawn(move || relay(server, client, |_| ()));
+                thread::spawn(move || relay(server, client, |_| true));
             }
         });
         Self { address, sent, connections }
@@ -68,13 +88,22 @@ impl RecordingProxy {
     }
 }
 
-fn relay(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&[u8])) {
+/// The name of the request (RFC 4511, 4.14).
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
+
+/// An extended response to message 1 with protocolError.
+const REFUSED: [u8; 14] = [0x30, 12, 2, 1, 1, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
+
+/// `passes` sees what comes and says whether it goes on.
+fn relay(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
             break;
         }
-        seen(&buffer[..read]);
+        if !passes(&buffer[..read]) {
+            continue;
+        }
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }

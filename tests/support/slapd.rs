@@ -65,9 +65,21 @@ impl Slapd {
     /// As [`Slapd::start_with`].
     #[must_use]
     pub fn start_configured(config: &str, more: &str) -> Self {
+        Self::start_presenting("DNS:localhost,IP:127.0.0.1", false, config, more)
+    }
+
+    /// The same with a certificate made out to other names, as openssl writes them, and perhaps one that has expired.
+    ///
+    /// # Panics
+    /// As [`Slapd::start_with`].
+    #[must_use]
+    pub fn start_presenting(names: &str, expired: bool, config: &str, more: &str) -> Self {
         assert!(Path::new(BINARY).exists(), "no {BINARY}: apt-get install slapd (or openldap-servers)");
         let dir = TempDir::new("slapd");
-        certificates(dir.path(), "DNS:localhost,IP:127.0.0.1");
+        certificates(dir.path(), names);
+        if expired {
+            expire(dir.path());
+        }
         fs::create_dir(dir.path().join("db")).expect("folder");
         fs::create_dir(dir.path().join("conf")).expect("folder");
         slapadd(dir.path(), "0", &format!("{}\n{config}", configuration(dir.path())));
@@ -163,6 +175,50 @@ impl Slapd {
             .lines()
             .filter(|line| line.contains("BIND dn=") && line.contains("method="))
             .count()
+    }
+
+    /// Changes entries as the manager.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn modify(&self, ldif: &str) {
+        self.modify_as("cn=admin,dc=example,dc=org", ldif);
+    }
+
+    /// Changes what it is told in `cn=config`.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn modify_config(&self, ldif: &str) {
+        self.modify_as("cn=admin,cn=config", ldif);
+    }
+
+    fn modify_as(&self, manager: &str, ldif: &str) {
+        let file = self.dir.path().join("change.ldif");
+        fs::write(&file, ldif).expect("file");
+        let mut modify = Command::new("ldapmodify");
+        modify.args(["-x", "-H", &self.ldapi_url(), "-D", manager, "-w", "manager password"]);
+        run(modify.arg("-f").arg(file), "ldap-utils");
+    }
+
+    /// A certificate made out to `cn=twinlock` that its authority signed, and its key.
+    ///
+    /// # Panics
+    /// openssl fails.
+    #[must_use]
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let dir = self.dir.path();
+        let openssl = |arguments: &str| {
+            run(Command::new("openssl").current_dir(dir).args(arguments.split(' ')), "openssl");
+        };
+        openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key -out client.csr -subj /CN=twinlock",
+        );
+        openssl(
+            "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out client.pem -extfile names",
+        );
+        fs::set_permissions(dir.join("client.key"), fs::Permissions::from_mode(0o600)).expect("permissions");
+        (dir.join("client.pem"), dir.join("client.key"))
     }
 
     /// What it logged, for a failure's message.
@@ -287,6 +343,13 @@ pub(crate) fn certificates(dir: &Path, names: &str) {
     );
 }
 
+/// Signs the server's certificate anew, years ago.
+fn expire(dir: &Path) {
+    let sign = "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out server.pem -extfile names";
+    let mut faketime = Command::new("faketime");
+    run(faketime.current_dir(dir).arg("2020-01-01 00:00:00").args(sign.split(' ')), "faketime");
+}
+
 fn slapadd(dir: &Path, database: &str, ldif: &str) {
     let file = dir.join(format!("{database}.ldif"));
     fs::write(&file, ldif).expect("file");
@@ -334,12 +397,19 @@ objectClass: olcFrontendConfig
 olcDatabase: {{-1}}frontend
 olcAccess: to dn.base=\"\" by * read
 
+dn: olcDatabase={{0}}config,cn=config
+objectClass: olcDatabaseConfig
+olcDatabase: {{0}}config
+olcRootDN: cn=admin,cn=config
+olcRootPW: manager password
+
 dn: olcDatabase={{1}}mdb,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
 olcDatabase: {{1}}mdb
 olcSuffix: dc=example,dc=org
 olcRootDN: cn=admin,dc=example,dc=org
+olcRootPW: manager password
 olcDbDirectory: {dir}/db
 olcDbNoSync: TRUE
 olcDbIndex: objectClass eq

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use tokio_rustls::TlsConnector;
-use twinlock_config::TlsMode;
+use twinlock_config::{Tls, TlsMode};
 use url::{Host, Url};
 
 /// Where a server is.
@@ -40,6 +40,16 @@ pub(crate) enum Protection {
 }
 
 impl Endpoint {
+    /// Whether the daemon proves there who it is by its certificate.
+    pub(crate) const fn shows_certificate(&self) -> bool {
+        match self {
+            Self::Tcp { protection: Protection::Tls(identity) | Protection::StartTls(identity), .. } => {
+                identity.shows_certificate
+            }
+            Self::Tcp { protection: Protection::LoopbackOnly, .. } | Self::Unix(_) => false,
+        }
+    }
+
     /// Whether TLS protects the way there.
     pub(crate) const fn is_over_tls(&self) -> bool {
         matches!(self, Self::Tcp { protection: Protection::Tls(_) | Protection::StartTls(_), .. })
@@ -51,9 +61,10 @@ impl Endpoint {
     /// [`SetupError::Server`] with the remedy.
     pub(crate) fn read(
         text: &str,
-        mode: TlsMode,
+        tls: &Tls,
         connector: impl FnOnce() -> Result<TlsConnector, SetupError>,
     ) -> Result<Self, SetupError> {
+        let mode = tls.mode;
         let problem = |what: &str| SetupError::Server { url: text.to_owned(), what: what.to_owned() };
         if text.starts_with("ldapi:") {
             return socket_path(text).map(Self::Unix).ok_or_else(|| {
@@ -74,7 +85,7 @@ impl Endpoint {
         let identity = |connector: Result<TlsConnector, SetupError>| {
             let name = ServerName::try_from(host.clone())
                 .map_err(|_| problem("its host is neither a DNS name nor an address"))?;
-            Ok(TlsIdentity { connector: connector?, name })
+            Ok(TlsIdentity { connector: connector?, name, shows_certificate: tls.cert.is_some() })
         };
         let (port, protection) = match (url.scheme(), mode) {
             ("ldaps", TlsMode::Ldaps | TlsMode::Starttls) => (636, Protection::Tls(identity(connector())?)),
@@ -122,9 +133,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str, mode: TlsMode) -> Result<Endpoint, SetupError> {
-        Endpoint::read(text, mode, || {
-            super::super::tls::connector("/etc/ssl/certs/ca-certificates.crt".as_ref())
-        })
+        let tls = Tls { mode, ..Tls::default() };
+        Endpoint::read(text, &tls, || super::super::tls::connector(&tls))
     }
 
     #[test]

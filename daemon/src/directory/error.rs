@@ -21,6 +21,13 @@ pub enum SetupError {
         /// What is wrong with it.
         what: String,
     },
+    /// The daemon's own certificate or key.
+    Certificate {
+        /// `tls.cert` or `tls.key`.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The service account's password.
     BindPassword {
         /// What is wrong, and the remedy.
@@ -44,6 +51,7 @@ impl fmt::Display for SetupError {
                 "tls.ca {}: {what}; name a PEM file of the authorities that sign the directory's certificate",
                 file.display()
             ),
+            Self::Certificate { file, what } => write!(f, "tls {}: {what}", file.display()),
             Self::BindPassword { what } => write!(f, "bind_password: {what}"),
             Self::Key { key, what } => write!(f, "{key}: {what}"),
         }

@@ -105,7 +105,7 @@ impl Directory {
         }
         let mut list = Vec::new();
         for url in &settings.servers {
-            let endpoint = Endpoint::read(url, settings.tls.mode, || tls::connector(&settings.tls.ca))?;
+            let endpoint = Endpoint::read(url, &settings.tls, || tls::connector(&settings.tls))?;
             list.push(Server::new(url.clone(), endpoint));
         }
         let identity = match (&settings.bind_dn, &settings.bind_password) {

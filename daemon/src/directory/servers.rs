@@ -26,7 +26,8 @@ pub(crate) const TELLING: Duration = Duration::from_secs(1);
 
 /// Whom searches are made as.
 pub(crate) enum Identity {
-    /// Over ldapi as the daemon's own uid (SASL EXTERNAL), elsewhere anonymously: without a bind.
+    /// Over ldapi as the daemon's own uid and over TLS by its own certificate (SASL EXTERNAL), elsewhere anonymously:
+    /// without a bind.
     Own,
     /// The service account. Both are non-empty.
     Service {
@@ -281,6 +282,9 @@ impl Servers {
             }
             (Identity::Own, Endpoint::Unix(_)) => {
                 (link.ldap().sasl_external_bind().await, "SASL EXTERNAL as the daemon's uid")
+            }
+            (Identity::Own, Endpoint::Tcp { .. }) if endpoint.shows_certificate() => {
+                (link.ldap().sasl_external_bind().await, "SASL EXTERNAL by tls.cert")
             }
             (Identity::Own, Endpoint::Tcp { .. }) => return Ok(()),
         };

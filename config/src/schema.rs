@@ -119,7 +119,7 @@ pub enum AccountState {
 pub struct DirectorySettings {
     /// Which software.
     pub kind: DirectoryKind,
-    /// `ldaps://`, `ldap://` or `ldapi://` URLs, tried in order of health.
+    /// `ldaps://`, `ldap://` or `ldapi://` URLs, tried in order of health; `srv://DOMAIN` for those that DNS names.
     pub servers: Vec<String>,
     /// Where accounts are searched, with all that lies below.
     pub base: String,

@@ -115,6 +115,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("[store]", "realm = \"A\"\n[directory.second]\nkind = \"rfc2307\"\nservers = [\"ldaps://b.example.org\"]\nbase = \"dc=b\"\nrealm = \"a\"\n[store]", "t:12:9: directory.second.realm: is another directory's realm too; give each directory its own"),
     ("[store]", "realm = \"A B\"\n[store]", "t:7:9: directory.main.realm: must be 1 to 64 letters, digits, -, _ or ."),
     ("[store]", "group_filter = \"(cn=x)\"\n[store]", "t:7:16: directory.main.group_filter: names no member, so it would find the same groups for every account; write {dn}, {user} or {gid} where the account stands, as in \"(member={dn})\""),
+    ("ldaps://ldap.example.org", "srv://example..org", "t:3:12: directory.main.servers[0]: names no domain; as in srv://example.org, for what _ldap._tcp.example.org names"),
     ("[store]", "name_attributes = []\n[store]", "t:7:19: directory.main.name_attributes: must name at least one attribute; as in [\"uid\"]"),
     ("[store]", "id_attribute = \"entry UUID\"\n[store]", "t:7:16: directory.main.id_attribute: is no attribute's name; letters, digits and -, as in uid"),
     ("[store]", "tls = { cert = \"/c.pem\" }\n[store]", "t:7:7: directory.main.tls: has only one of cert and key; give both or neither"),

@@ -165,3 +165,25 @@ fn passwd_changes_by_the_word_of_the_old_password() {
     assert_eq!(login.chauthtok(0), Code::SUCCESS, "{:?}", login.transcript());
     assert_eq!(phases(&site, "renamed", "An0ther one"), (Code::SUCCESS, Code::SUCCESS));
 }
+
+#[test]
+fn servers_that_dns_names_are_found_and_certified_by_their_own_names() {
+    let Some(samba) = samba::shared("srv") else { return };
+    for (mode, domain, expected) in [
+        ("ldaps", "ad.example.org", Code::SUCCESS),
+        ("starttls", "ad.example.org", Code::SUCCESS),
+        ("ldaps", "other.example.org", Code::AUTHINFO_UNAVAIL),
+    ] {
+        let url = format!("srv://{domain}");
+        let settings = samba
+            .settings()
+            .replace(&samba.ldaps_url(), &url)
+            .replace("mode = \"ldaps\"", &format!("mode = {mode:?}"));
+        let mut site = Site::prepare(&settings, RULES);
+        site.start_daemon_asking(samba.address());
+        assert_eq!(phases(&site, "fine", PASSWORD).0, expected, "{mode} {domain}: {}", site.attempt(1));
+        let shown = site.twinlock(&["status", "--json"]);
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert_eq!(text.contains("://dc1.ad.example.org:"), expected == Code::SUCCESS, "{text}");
+    }
+}

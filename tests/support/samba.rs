@@ -64,6 +64,7 @@ impl Samba {
             Command::new("samba-tool")
                 .args(["domain", "provision", "--use-rfc2307", "--realm=AD.EXAMPLE.ORG", "--domain=ADTEST"])
                 .args(["--server-role=dc", "--dns-backend=SAMBA_INTERNAL", "--host-name=dc1"])
+                .arg(format!("--host-ip={address}"))
                 .arg(format!("--adminpass=Adm1n-{PASSWORD}"))
                 .arg(format!("--targetdir={}", domain.display()))
                 .arg(format!("--option=interfaces={address}/8"))
@@ -80,8 +81,10 @@ impl Samba {
             };
             format!("\ttls {part}file = {}\n", dir.path().join(file).display())
         });
-        let log =
-            format!("\tlog file = {}\n\tserver services = ldap\n", dir.path().join("samba.log").display());
+        let log = format!(
+            "\tlog file = {}\n\tserver services = ldap, dns\n",
+            dir.path().join("samba.log").display()
+        );
         fs::write(&configuration, text.replace("[global]\n", &format!("[global]\n{log}{}", tls.concat())))
             .unwrap();
         private(&dir.path().join("bind-password"), PASSWORD);
@@ -100,6 +103,12 @@ impl Samba {
             thread::sleep(Duration::from_millis(50));
         }
         Self { dir, address, _child: child, _ends_with_us: ends_with_us }
+    }
+
+    /// Where it serves LDAP, TLS and DNS, each on its own port.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// `ldaps://`

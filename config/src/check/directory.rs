@@ -59,6 +59,9 @@ type Misfit = (&'static str, Option<&'static str>);
 /// have put a password in.
 fn server_fits(server: &str, mode: TlsMode) -> Result<(), Misfit> {
     const WRITE: Option<&str> = Some("write ldaps://HOST, ldap://HOST or ldapi://%2Fpath%2Fto%2Fsocket");
+    if let Some(domain) = server.strip_prefix("srv://") {
+        return domain_fits(domain.strip_suffix('/').unwrap_or(domain), mode);
+    }
     let Ok(url) = Url::parse(server) else { return Err(("is not a URL", WRITE)) };
     if !matches!(url.scheme(), "ldap" | "ldaps" | "ldapi") {
         return Err(("has a scheme other than ldaps, ldap and ldapi", WRITE));
@@ -95,6 +98,27 @@ fn server_fits(server: &str, mode: TlsMode) -> Result<(), Misfit> {
             Some("tls.mode = \"none\" is only for ldapi:// and for ldap:// to this host"),
         )),
     }
+}
+
+/// Whether DNS can be asked for the servers of this domain, and they are then reached over TLS.
+fn domain_fits(domain: &str, mode: TlsMode) -> Result<(), Misfit> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if domain.len() > 230 || !domain.split('.').all(label) {
+        return Err((
+            "names no domain",
+            Some("as in srv://example.org, for what _ldap._tcp.example.org names"),
+        ));
+    }
+    if mode == TlsMode::None {
+        return Err((
+            "would be reached without TLS",
+            Some("set tls.mode to \"ldaps\" or \"starttls\" for servers that DNS names"),
+        ));
+    }
+    Ok(())
 }
 
 fn is_loopback(url: &Url) -> bool {

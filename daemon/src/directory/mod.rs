@@ -7,6 +7,7 @@
 mod answer;
 mod cache;
 mod change;
+mod discovery;
 mod endpoint;
 mod error;
 mod exchange;
@@ -34,6 +35,7 @@ pub use standing::{Bar, PasswordAge, Standing};
 
 use crate::attempt::{AttemptId, Deadline};
 use cache::Cache;
+use discovery::Discovery;
 use endpoint::Endpoint;
 use find::Lookup;
 use pool::Pool;
@@ -103,10 +105,14 @@ impl Directory {
         if settings.servers.is_empty() {
             return Err(key("servers", "name at least one server"));
         }
-        let mut list = Vec::new();
+        let (mut list, mut discoveries) = (Vec::new(), Vec::new());
         for url in &settings.servers {
+            if let Some(domain) = discovery::domain_of(url) {
+                discoveries.push(Discovery::new(url, domain, &settings.tls)?);
+                continue;
+            }
             let endpoint = Endpoint::read(url, &settings.tls, || tls::connector(&settings.tls))?;
-            list.push(Server::new(url.clone(), endpoint));
+            list.push(Arc::new(Server::new(url.clone(), endpoint, list.len())));
         }
         let identity = match (&settings.bind_dn, &settings.bind_password) {
             (None, None) => Identity::Own,
@@ -132,7 +138,8 @@ impl Directory {
         }
         let servers = Arc::new(Servers {
             directory: name.to_owned(),
-            list,
+            list: Mutex::new(list),
+            discoveries,
             identity,
             sub_codes: shape.account_state.contains(&AccountState::ActiveDirectory),
             connect_timeout: settings.connect_timeout.duration(),

@@ -54,7 +54,12 @@ fn answering(path: &Path, patience: usize) -> Arc<AtomicUsize> {
 fn pool(path: &Path, purpose: Purpose) -> Arc<Pool> {
     let servers = Servers {
         directory: "main".into(),
-        list: vec![Server::new("ldapi://test".into(), Endpoint::Unix(path.to_owned()))],
+        list: Mutex::new(vec![Arc::new(Server::new(
+            "ldapi://test".into(),
+            Endpoint::Unix(path.to_owned()),
+            0,
+        ))]),
+        discoveries: Vec::new(),
         identity: Identity::Own,
         sub_codes: false,
         connect_timeout: Duration::from_secs(1),

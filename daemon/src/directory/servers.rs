@@ -4,6 +4,7 @@
 //! costs the login that found out and no other. One that refuses the service account is not asked to bind it again
 //! by every login: the directory would lock that account.
 
+use super::discovery::Discovery;
 use super::endpoint::Endpoint;
 use super::link::Link;
 use super::{DirectoryError, lock, transport};
@@ -20,6 +21,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// How often one is that refuses the service account: less often than directories lock an account for.
 const LOOK_AGAIN_REFUSED: Duration = Duration::from_secs(600);
+
+/// Most servers of one directory, over all the answers of DNS.
+const MOST: usize = 256;
 
 /// A caller's deadline that ends a wait earlier than this says nothing about a server.
 pub(crate) const TELLING: Duration = Duration::from_secs(1);
@@ -50,7 +54,10 @@ pub(crate) enum Purpose {
 /// One directory's servers.
 pub(crate) struct Servers {
     pub(crate) directory: String,
-    pub(crate) list: Vec<Server>,
+    /// Those of the file, and those that DNS has named so far.
+    pub(crate) list: Mutex<Vec<Arc<Server>>>,
+    /// Domains whose servers DNS names.
+    pub(crate) discoveries: Vec<Discovery>,
     pub(crate) identity: Identity,
     /// They are Active Directories: diagnostic messages hold sub-codes.
     pub(crate) sub_codes: bool,
@@ -65,6 +72,8 @@ pub(crate) struct Server {
     url: String,
     endpoint: Endpoint,
     health: Mutex<Health>,
+    /// Its place among those that are well; none where DNS names it no more.
+    rank: Mutex<Option<usize>>,
 }
 
 #[derive(Default)]
@@ -103,15 +112,19 @@ pub(crate) struct Origin {
 }
 
 impl Server {
-    pub(crate) fn new(url: String, endpoint: Endpoint) -> Self {
-        Self { url, endpoint, health: Mutex::default() }
+    pub(crate) fn new(url: String, endpoint: Endpoint, rank: usize) -> Self {
+        Self { url, endpoint, health: Mutex::default(), rank: Mutex::new(Some(rank)) }
+    }
+
+    fn is_listed(&self) -> bool {
+        lock(&self.rank).is_some()
     }
 }
 
 impl Servers {
     /// How each of them is.
     pub(crate) fn status(&self) -> Vec<ServerStatus> {
-        let status = |server: &Server| {
+        let status = |server: &Arc<Server>| {
             let health = lock(&server.health);
             ServerStatus {
                 directory: self.directory.clone(),
@@ -120,27 +133,27 @@ impl Servers {
                 error: health.refused.clone().or_else(|| health.error.clone()),
             }
         };
-        self.list.iter().map(status).collect()
+        self.all().iter().filter(|server| server.is_listed()).map(status).collect()
     }
 
     /// Whether any of them may be well: none failed last, or at least one did not.
     pub(crate) fn any_may_answer(&self) -> bool {
-        self.list.iter().any(|server| lock(&server.health).well != Some(false))
+        self.all().iter().any(|server| server.is_listed() && lock(&server.health).well != Some(false))
     }
 
     /// Whether the server did not fail since the connection was made.
     pub(crate) fn is_current(&self, origin: Origin) -> bool {
-        self.list.get(origin.place).is_some_and(|server| lock(&server.health).failures == origin.failures)
+        self.server(origin.place).is_some_and(|server| lock(&server.health).failures == origin.failures)
     }
 
     /// Whether the way to it is TLS.
     pub(crate) fn is_over_tls(&self, origin: Origin) -> bool {
-        self.list.get(origin.place).is_some_and(|server| server.endpoint.is_over_tls())
+        self.server(origin.place).is_some_and(|server| server.endpoint.is_over_tls())
     }
 
     /// An answer came.
     pub(crate) fn answered(&self, origin: Origin) {
-        let Some(server) = self.list.get(origin.place) else { return };
+        let Some(server) = self.server(origin.place) else { return };
         let mut health = lock(&server.health);
         if health.failures == origin.failures {
             (health.well, health.error, health.failed_at) = (Some(true), None, None);
@@ -149,7 +162,7 @@ impl Servers {
 
     /// It did not do what it should. Counted once for all connections of the same time.
     pub(crate) fn failed(self: &Arc<Self>, origin: Origin, why: String) {
-        let Some(server) = self.list.get(origin.place) else { return };
+        let Some(server) = self.server(origin.place) else { return };
         let mut health = lock(&server.health);
         if health.failures == origin.failures {
             health.failures = health.failures.wrapping_add(1);
@@ -162,7 +175,7 @@ impl Servers {
 
     /// The server's URL with what it did, for a reason.
     pub(crate) fn said(&self, origin: Origin, what: &str) -> String {
-        let url = self.list.get(origin.place).map_or("?", |server| &server.url);
+        let url = self.server(origin.place).map_or_else(|| "?".to_owned(), |server| server.url.clone());
         format!("{url}: {what}")
     }
 
@@ -176,12 +189,13 @@ impl Servers {
         deadline: Deadline,
     ) -> Result<(Link, Origin), DirectoryError> {
         let mut reasons = Vec::new();
+        self.discover(deadline, &mut reasons).await;
         for place in self.ranked() {
             if deadline.instant() <= Instant::now() {
                 reasons.push("no time was left for another server".to_owned());
                 break;
             }
-            let Some(server) = self.list.get(place) else { continue };
+            let Some(server) = self.server(place) else { continue };
             let (failures, refused) = {
                 let health = lock(&server.health);
                 (health.failures, health.refused.clone())
@@ -192,7 +206,7 @@ impl Servers {
                 continue;
             }
             let began = Instant::now();
-            match self.open_to(server, purpose, deadline).await {
+            match self.open_to(&server, purpose, deadline).await {
                 Ok(link) => {
                     self.answered(origin);
                     return Ok((link, origin));
@@ -216,25 +230,85 @@ impl Servers {
         Err(DirectoryError::unavailable(reasons.join("; ")))
     }
 
-    /// Places in the order they are tried: those that did not fail as in the file, then the one that failed longest
-    /// ago.
+    /// Places in the order they are tried: those that did not fail as in the file or by DNS, then the one that failed
+    /// longest ago.
     fn ranked(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.list.len()).collect();
-        places.sort_by_key(|place| self.list.get(*place).and_then(|server| lock(&server.health).failed_at));
-        places
+        let ranked = |(place, server): (usize, &Arc<Server>)| {
+            let rank = (*lock(&server.rank))?;
+            Some((lock(&server.health).failed_at, rank, place))
+        };
+        let mut places: Vec<_> = self.all().iter().enumerate().filter_map(ranked).collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, _, place)| place).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Server>> {
+        lock(&self.list).clone()
+    }
+
+    fn server(&self, place: usize) -> Option<Arc<Server>> {
+        lock(&self.list).get(place).cloned()
+    }
+
+    /// Asks DNS where it is time to: at first before anything else, later in the background, where an outage of DNS
+    /// costs nobody anything.
+    async fn discover(self: &Arc<Self>, deadline: Deadline, reasons: &mut Vec<String>) {
+        for (number, discovery) in self.discoveries.iter().enumerate().filter(|(_, one)| one.is_due()) {
+            if discovery.is_fresh() {
+                if let Err(why) = self.look_up(number, deadline.at_most(self.timeout)).await {
+                    reasons.push(why);
+                }
+            } else {
+                let (servers, deadline) = (Arc::clone(self), Deadline::within(self.timeout));
+                tokio::spawn(async move { servers.look_up(number, deadline).await });
+            }
+        }
+    }
+
+    /// Takes over what DNS names. What it names no more is not used again; what it does not answer stays as it was.
+    async fn look_up(&self, number: usize, deadline: Deadline) -> Result<(), String> {
+        let Some(discovery) = self.discoveries.get(number) else { return Ok(()) };
+        let Some(_only_one) = deadline.bound(discovery.looking.lock()).await else {
+            return Err("no time was left for DNS".into());
+        };
+        if !discovery.is_due() {
+            return Ok(());
+        }
+        let found = discovery.look(deadline).await?;
+        let mut list = lock(&self.list);
+        // Those of the file come first; each domain has a thousand places behind them.
+        let base = (number + 1) * 1000;
+        let ours = |rank: usize| (base..base + 1000).contains(&rank);
+        for server in list.iter() {
+            let mut rank = lock(&server.rank);
+            if rank.is_some_and(ours) && !found.iter().any(|(url, _)| *url == server.url) {
+                *rank = None;
+            }
+        }
+        for (offset, (url, endpoint)) in found.into_iter().enumerate() {
+            match list.iter().find(|server| server.url == url) {
+                Some(known) => *lock(&known.rank) = Some(base + offset),
+                None if list.len() < MOST => list.push(Arc::new(Server::new(url, endpoint, base + offset))),
+                None => {
+                    return Err("DNS has named too many servers since the start; restart the daemon".into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How long to wait before the next look.
     fn pause(&self, place: usize) -> Option<Duration> {
-        let health = lock(&self.list.get(place)?.health);
+        let server = self.server(place)?;
+        let health = lock(&server.health);
         Some(if health.refused.is_some() { LOOK_AGAIN_REFUSED } else { LOOK_AGAIN })
     }
 
     /// Whether a failed server is well again.
     async fn look(&self, place: usize) -> bool {
-        let Some(server) = self.list.get(place) else { return true };
+        let Some(server) = self.server(place) else { return true };
         let deadline = Deadline::within(self.connect_timeout.saturating_add(self.timeout));
-        let looked = match self.open_to(server, Purpose::Search, deadline).await {
+        let looked = match self.open_to(&server, Purpose::Search, deadline).await {
             Ok(mut link) => deadline.bound(ping(&mut link)).await.map_or_else(
                 || Err(NotOpened::Failed("it does not answer".into())),
                 |answer| answer.map_err(NotOpened::Failed),

@@ -9,6 +9,7 @@ pub mod client;
 pub mod desk;
 pub mod ds389;
 pub mod host;
+pub mod hostile;
 pub mod ldap;
 pub mod mmdb;
 pub mod pam;

@@ -12,6 +12,7 @@ pub struct RecordingProxy {
     address: SocketAddr,
     sent: Arc<Mutex<Vec<u8>>>,
     connections: Arc<AtomicUsize>,
+    upstream: Arc<Mutex<SocketAddr>>,
 }
 
 impl RecordingProxy {
@@ -37,10 +38,13 @@ impl RecordingProxy {
         let listener = TcpListener::bind(listen).expect("a port to listen on");
         let address = listener.local_addr().expect("its address");
         let (sent, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let upstream = Arc::new(Mutex::new(upstream));
+        let leads = Arc::clone(&upstream);
         let (record, count) = (Arc::clone(&sent), Arc::clone(&connections));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 count.fetch_add(1, Ordering::SeqCst);
+                let upstream = *leads.lock().unwrap_or_else(PoisonError::into_inner);
                 let Ok(server) = TcpStream::connect(upstream) else { continue };
                 let record = Arc::clone(&record);
                 let (from, to) = (client.try_clone().expect("clone"), server.try_clone().expect("clone"));
@@ -59,7 +63,12 @@ impl RecordingProxy {
                 thread::spawn(move || relay(server, client, |_| true));
             }
         });
-        Self { address, sent, connections }
+        Self { address, sent, connections, upstream }
+    }
+
+    /// Leads new connections elsewhere.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
     /// Where it listens.

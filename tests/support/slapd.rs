@@ -145,6 +145,12 @@ impl Slapd {
         self.dir.path().join("other.pem")
     }
 
+    /// Where its files lie, `server.pem` and `server.key` among them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A file with the service account's password.
     #[must_use]
     pub fn bind_password_file(&self) -> PathBuf {

@@ -115,3 +115,21 @@ fn groups_in_groups_are_found() {
     let text = String::from_utf8_lossy(&shown.stdout);
     assert!(text.contains("\"inner\"") && text.contains("\"outer\""), "{text}");
 }
+
+/// The file says five failures; the server says three.
+#[test]
+fn failed_binds_stay_below_the_lock_out_that_the_server_tells() {
+    let Some((server, site)) = site("strict") else { return };
+    for number in 0..6 {
+        assert_eq!(phases(&site, "strict", &format!("wrong {number}")).0, Code::AUTH_ERR);
+    }
+    let reasons: Vec<_> = site.attempts(6).iter().map(|record| field(record, "reason").to_owned()).collect();
+    let mut expected = vec!["wrong-password"; 1];
+    expected.resize(6, "no-bind-left");
+    assert_eq!(reasons, expected, "the last one is kept for a right code");
+    let bind = std::process::Command::new("ldapwhoami")
+        .args(["-x", "-H", &server.ldap_url(), "-D", &format!("uid=strict,{PEOPLE}"), "-w", &own("strict")])
+        .output()
+        .unwrap();
+    assert!(bind.status.success(), "it is not locked: {bind:?}");
+}

@@ -356,3 +356,17 @@ fn groups_in_groups_are_found_and_a_circle_of_them_ends() {
         assert!(text.contains(&format!("\"{group}\"")), "{group} in {text}");
     }
 }
+
+/// The file says five failures; the server says three.
+#[test]
+fn failed_binds_stay_below_the_lock_out_that_the_server_tells() {
+    let (slapd, site) = site();
+    for number in 0..6 {
+        assert_eq!(phases(&site, "strict", &format!("wrong {number}")).0, Code::AUTH_ERR);
+    }
+    let reasons: Vec<_> = site.attempts(6).iter().map(|record| field(record, "reason").to_owned()).collect();
+    let mut expected = vec!["wrong-password"; 1];
+    expected.resize(6, "no-bind-left");
+    assert_eq!(reasons, expected, "the last one is kept for a right code");
+    assert!(bound(&slapd, "strict", "strict's password"), "it is not locked");
+}

@@ -187,3 +187,34 @@ fn servers_that_dns_names_are_found_and_certified_by_their_own_names() {
         assert_eq!(text.contains("://dc1.ad.example.org:"), expected == Code::SUCCESS, "{text}");
     }
 }
+
+/// The file says five failures; the server says four.
+#[test]
+fn failed_binds_stay_below_the_lock_out_that_the_server_tells() {
+    let Some((samba, site)) = site("strict") else { return };
+    for number in 0..6 {
+        assert_eq!(phases(&site, "strict", &format!("wrong {number}")).0, Code::AUTH_ERR);
+    }
+    let reasons: Vec<_> = site.attempts(6).iter().map(|record| field(record, "reason").to_owned()).collect();
+    let mut expected = vec!["wrong-password"; 2];
+    expected.resize(6, "no-bind-left");
+    assert_eq!(reasons, expected, "the last one is kept for a right code");
+    let bind = std::process::Command::new("ldapsearch")
+        .args([
+            "-x",
+            "-H",
+            &samba.ldaps_url(),
+            "-D",
+            "strict@ad.example.org",
+            "-w",
+            PASSWORD,
+            "-b",
+            "",
+            "-s",
+            "base",
+        ])
+        .env("LDAPTLS_REQCERT", "never")
+        .output()
+        .unwrap();
+    assert!(bind.status.success(), "it is not locked: {bind:?}");
+}

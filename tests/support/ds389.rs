@@ -15,7 +15,7 @@ pub const PEOPLE: &str = "ou=people,dc=example,dc=org";
 /// Search base of groups.
 pub const GROUPS: &str = "ou=groups,dc=example,dc=org";
 /// Failures after which an account is locked.
-pub const LOCKOUT: usize = 3;
+pub const LOCKOUT: usize = 5;
 
 const MANAGER: &str = "cn=Directory Manager";
 const MANAGER_PASSWORD: &str = "manager password";
@@ -142,7 +142,7 @@ impl Ds389 {
     fn fill(&self) {
         let mut ldif = String::from(
             "dn: cn=config\nchangetype: modify\nreplace: passwordLockout\npasswordLockout: on\n-\n\
-             replace: passwordMaxFailure\npasswordMaxFailure: 3\n-\nreplace: passwordStorageScheme\n\
+             replace: passwordMaxFailure\npasswordMaxFailure: 5\n-\nreplace: passwordStorageScheme\n\
              passwordStorageScheme: SSHA512\n-\nreplace: nsslapd-pwpolicy-local\nnsslapd-pwpolicy-local: on\n-\n\
              replace: passwordCheckSyntax\npasswordCheckSyntax: on\n-\nreplace: passwordMinLength\npasswordMinLength: 8\n\n",
         );
@@ -161,7 +161,7 @@ impl Ds389 {
              add: aci\n\
              aci: (targetattr=\"userPassword\")(version 3.0; acl \"own\"; allow(write) userdn=\"ldap:///self\";)\n\n"
         );
-        let users = ["fine", "inactive", "locked", "expired", "grace", "warned", "reset", "reset2"];
+        let users = ["fine", "inactive", "locked", "expired", "grace", "warned", "reset", "reset2", "strict"];
         for (number, name) in (4001..).zip(users) {
             let _ = write!(
                 ldif,
@@ -198,6 +198,10 @@ impl Ds389 {
             "dn: {container}\nchangetype: add\nobjectClass: nsContainer\ncn: nsPwPolicyContainer\n\n\
              dn: cn=grace,{container}\nchangetype: add\nobjectClass: ldapsubentry\nobjectClass: passwordpolicy\n\
              cn: grace\npasswordExp: on\npasswordMaxAge: 8640000\npasswordWarning: 864000\npasswordGraceLimit: 2\n\n\
+             dn: cn=strict,{container}\nchangetype: add\nobjectClass: ldapsubentry\nobjectClass: passwordpolicy\n\
+             cn: strict\npasswordLockout: on\npasswordMaxFailure: 3\npasswordResetFailureCount: 600\n\n\
+             dn: uid=strict,{PEOPLE}\nchangetype: modify\nadd: pwdpolicysubentry\n\
+             pwdpolicysubentry: cn=strict,{container}\n\n\
              dn: uid=grace,{PEOPLE}\nchangetype: modify\nadd: pwdpolicysubentry\n\
              pwdpolicysubentry: cn=grace,{container}\n\n"
         );

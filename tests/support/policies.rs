@@ -6,14 +6,15 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Failures after which an account of this server is locked.
-pub const LOCKOUT: usize = 3;
+pub const LOCKOUT: usize = 5;
 
 const POLICIES: &str = "ou=policies,dc=example,dc=org";
 
 /// Account, its policy, and what else its entry holds. `{N}` is N days ago.
-const STATES: [(&str, &str, &str); 14] = [
+const STATES: [(&str, &str, &str); 15] = [
     ("fine", "default", ""),
     ("lockable", "default", ""),
+    ("strict", "strict", ""),
     ("adminlock", "default", "pwdAccountLockedTime: 000001010000Z\n"),
     ("reset", "must", "pwdReset: TRUE\n"),
     ("reset2", "must", "pwdReset: TRUE\n"),
@@ -54,20 +55,21 @@ objectClass: olcMemberOfConfig
 olcOverlay: memberof
 ";
     let mut more = format!("dn: {POLICIES}\nobjectClass: organizationalUnit\nou: policies\n\n");
-    let common = format!(
-        "pwdAttribute: userPassword\npwdLockout: TRUE\npwdMaxFailure: {LOCKOUT}\npwdLockoutDuration: 600\n\
-         pwdFailureCountInterval: 600\npwdAllowUserChange: TRUE\npwdCheckQuality: 2\npwdMinLength: 8\n"
-    );
+    let common = "pwdAttribute: userPassword\npwdLockout: TRUE\npwdLockoutDuration: 600\n\
+         pwdFailureCountInterval: 600\npwdAllowUserChange: TRUE\npwdCheckQuality: 2\npwdMinLength: 8\n";
     let month = 30 * 86_400;
     for (name, own) in [
         ("default", String::new()),
+        ("strict", String::new()),
         ("must", "pwdMustChange: TRUE\n".to_owned()),
         ("aging", format!("pwdMaxAge: {month}\npwdExpireWarning: 864000\n")),
         ("grace", format!("pwdMaxAge: {month}\npwdGraceAuthNLimit: 2\n")),
     ] {
         let _ = write!(
             more,
-            "dn: cn={name},{POLICIES}\nobjectClass: pwdPolicy\nobjectClass: device\ncn: {name}\n{common}{own}\n"
+            "dn: cn={name},{POLICIES}\nobjectClass: pwdPolicy\nobjectClass: device\ncn: {name}\n\
+             pwdMaxFailure: {}\n{common}{own}\n",
+            if name == "strict" { 3 } else { LOCKOUT }
         );
     }
     for (number, (name, policy, state)) in (2100..).zip(STATES) {

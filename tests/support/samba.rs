@@ -20,7 +20,7 @@ pub const SERVICE: &str = "twinlock@ad.example.org";
 /// Everybody's password.
 pub const PASSWORD: &str = "Passw0rd!";
 /// Failures after which an account is locked.
-pub const LOCKOUT: usize = 3;
+pub const LOCKOUT: usize = 4;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -181,13 +181,13 @@ impl Fixture {
             "--complexity=off",
             "--min-pwd-age=0",
             "--max-pwd-age=42",
-            "--account-lockout-threshold=3",
+            "--account-lockout-threshold=4",
             "--account-lockout-duration=30",
             "--reset-account-lockout-after=30",
         ]);
         let users = [
             "twinlock", "fine", "disabled", "ended", "aged", "reset", "reset2", "locked", "hours", "hosts",
-            "warned", "renamed",
+            "warned", "renamed", "strict",
         ];
         for (number, name) in (3001..).zip(users) {
             let (number, address) = (format!("--uid-number={number}"), format!("--unix-home=/home/{name}"));

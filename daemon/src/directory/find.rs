@@ -1,6 +1,7 @@
 //! Which entry bears a name, and what the account it stands for looks like. Names are escaped here, at the last step before they become
 //! part of a filter (RFC 4515).
 
+use super::lockout::{self, Policies};
 use super::pool::{Lease, Pool};
 use super::servers::TELLING;
 use super::{Account, DirectoryError, groups, standing};
@@ -27,7 +28,10 @@ pub(crate) struct Lookup {
     pub(crate) shape: Shape,
     /// Where groups are searched, if anybody asks for them.
     pub(crate) group_base: Option<String>,
+    /// The file's.
     pub(crate) lockout: Lockout,
+    /// What the servers tell of it.
+    pub(crate) policies: Policies,
 }
 
 pub(super) struct Question {
@@ -72,6 +76,8 @@ impl Lookup {
         let Some(entry) = entries.pop() else { return Ok(None) };
         let entry = Entry(SearchEntry::construct(entry));
         let mut account = self.account(&entry, name, now)?;
+        let (states, file) = (&self.shape.account_state, &self.lockout);
+        account.lockout = self.policies.of(pool, &entry, &self.base, states, file, deadline).await;
         if let Some(base) = &self.group_base {
             account.groups = groups::of(pool, base, &self.shape, &account, &entry, deadline).await;
         }
@@ -88,6 +94,7 @@ impl Lookup {
         }
         let state = shape.account_state.iter().flat_map(|state| standing::attributes(*state));
         wanted.extend(state.map(|name| (*name).to_owned()));
+        wanted.extend(lockout::NAMING.map(str::to_owned));
         wanted.sort_unstable();
         wanted.dedup();
         wanted

@@ -16,6 +16,7 @@ mod groups;
 mod guard;
 mod link;
 mod list;
+mod lockout;
 mod pool;
 mod prove;
 mod secret_file;
@@ -150,6 +151,7 @@ impl Directory {
             base: settings.base.clone(),
             shape,
             lockout: settings.lockout.clone(),
+            policies: lockout::Policies::default(),
             group_base: settings.group_base.clone().filter(|_| want_groups),
         };
         Ok(Self {

@@ -61,6 +61,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PlaceCommand,
     },
+    /// Look for what is not as it should be
+    Doctor {
+        #[command(subcommand)]
+        command: DoctorCommand,
+    },
     /// Show which lanes are closed: whose, since what, until when
     Locks {
         #[command(subcommand)]
@@ -193,6 +198,16 @@ pub(crate) enum PlaceCommand {
         /// All places of the user
         #[arg(long, conflicts_with = "prefix")]
         all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorCommand {
+    /// Show step by step what the directories hold of a user, and compare it with what getent says; exit code 1 if
+    /// something keeps it from logging in
+    Directory {
+        /// As it would be typed at a login
+        user: String,
     },
 }
 

@@ -10,6 +10,7 @@ mod attempt;
 mod client;
 mod clock;
 mod configuration;
+mod doctor;
 mod emergency;
 mod enroll;
 mod explain;
@@ -27,7 +28,9 @@ mod terminal;
 mod users;
 mod when;
 
-use args::{Args, ClockCommand, Command, ConfigCommand, LocksCommand, StoreCommand, UserCommand};
+use args::{
+    Args, ClockCommand, Command, ConfigCommand, DoctorCommand, LocksCommand, StoreCommand, UserCommand,
+};
 use clap::Parser;
 use client::Client;
 use outcome::{Answer, Failure};
@@ -76,6 +79,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
             show(args, &Request::UserEnable { user: user.clone() })
         }
         Command::Place { command } => show(args, &places::request(command)),
+        Command::Doctor { command: DoctorCommand::Directory { user } } => examine(args, user),
         Command::Locks { command: None } => show(args, &Request::Locks {}),
         Command::Locks { command: Some(LocksCommand::Clear { prefix }) } => {
             show(args, &Request::PrefixClear { prefix: prefix.clone() })
@@ -90,6 +94,19 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         },
         Command::Me => show(args, &Request::Me {}),
     }
+}
+
+/// Shows what the doctor found; the answer is no if something is bad.
+fn examine(args: &Args, user: &str) -> Result<Answer, Failure> {
+    let request = Request::DoctorDirectory { user: user.to_owned() };
+    let reply = Client::connect(&args.admin_socket()?)?.ask(&request)?;
+    let Reply::Findings(findings) = &reply else { return Err(client::unexpected()) };
+    if args.json {
+        terminal::print_json(&reply)?;
+    } else {
+        terminal::print(&doctor::text(findings))?;
+    }
+    Ok(if doctor::is_well(findings) { Answer::Yes } else { Answer::No })
 }
 
 /// Asks, and shows the reply as it is or as text.
@@ -128,6 +145,7 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::PlaceAdded(_)
             | Reply::PlacesForgotten(_)
             | Reply::Enrolled(_)
+            | Reply::Findings(_)
             | Reply::Confirmed(_)
             | Reply::Imported(_)
             | Reply::RecoveryCodes(_)

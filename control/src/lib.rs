@@ -159,6 +159,11 @@ pub enum Request {
         /// Name in the directory.
         user: String,
     },
+    /// Step by step, what the directories hold of a name, compared with what this host's name service says.
+    DoctorDirectory {
+        /// As it would be typed at a login.
+        user: String,
+    },
     /// What is closed at the moment.
     Locks {},
     /// Open every lane of a user and forget its failures.
@@ -245,6 +250,8 @@ pub enum Reply {
     EmergencyRevoked(EmergencyRevoked),
     /// To [`Request::UserDisable`] and [`Request::UserEnable`].
     Locked(Locked),
+    /// To [`Request::DoctorDirectory`].
+    Findings(Findings),
     /// To [`Request::Locks`].
     Locks(Locks),
     /// To [`Request::UserUnlock`].
@@ -690,6 +697,36 @@ pub struct StolenPassword {
     pub last: u64,
     /// Where that came from.
     pub last_from: String,
+}
+
+/// What was found, step by step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// In the order they were looked at.
+    pub steps: Vec<Finding>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub step: String,
+    /// How it is.
+    pub result: FindingResult,
+    /// What was found, and the remedy where there is something to do.
+    pub found: String,
+}
+
+/// How a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingResult {
+    /// In order.
+    Well,
+    /// Worth a look.
+    Odd,
+    /// Nobody can log in so.
+    Bad,
 }
 
 /// One lane of an account.

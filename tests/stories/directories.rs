@@ -6,6 +6,7 @@
 use std::thread;
 use std::time::Duration;
 use support::desk::{at_desk, phases};
+use support::host::can_play;
 use support::pam::Code;
 use support::proxy::RecordingProxy;
 use support::site::{RULES, Site, field};
@@ -108,6 +109,39 @@ fn a_renamed_entry_is_the_same_account_with_the_same_phone() {
     thread::sleep(Duration::from_secs(6));
     assert_eq!(away("erin", &phone.code()), Code::AUTH_ERR);
     assert_eq!(field(&site.attempt(3), "reason"), "unknown-account");
+}
+
+#[test]
+fn the_doctor_says_step_by_step_what_is_found_and_what_getent_says() {
+    if !can_play("the doctor and getent") {
+        return;
+    }
+    let slapd = Slapd::start();
+    let mut site = Site::prepare(&format!("realm = \"A\"\n{}", over_ldaps(&slapd)), RULES);
+    let (switch, extra) = (site.path("nsswitch.conf"), site.path("extrausers"));
+    std::fs::write(&switch, "passwd: files extrausers\ngroup: files extrausers\n").unwrap();
+    std::fs::create_dir(&extra).unwrap();
+    std::fs::write(extra.join("passwd"), "alice:x:2001:100::/tmp:/bin/sh\nbob:x:9999:100::/tmp:/bin/sh\n")
+        .unwrap();
+    std::fs::write(extra.join("group"), "").unwrap();
+    site.start_daemon_seeing(&[(&switch, "/etc/nsswitch.conf"), (&extra, "/var/lib/extrausers")]);
+    for (user, code, said) in [
+        ("alice", 0, "name service    says uid 2001, as the entry does"),
+        ("A\\alice", 0, "directory main: (&(objectClass=posixAccount)(uid=alice)) under ou=people"),
+        ("bob", 1, "says uid 9999, the entry uidNumber 2002"),
+        ("carol", 1, "does not know it; let sssd or nslcd serve this directory"),
+        ("nobody-at-all", 1, "no entry; check `base`"),
+        ("twice", 1, "more than one entry"),
+        ("*", 1, "(uid=\\2a)"),
+    ] {
+        let shown = site.twinlock(&["doctor", "directory", user]);
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert_eq!(shown.status.code(), Some(code), "{user}: {text}");
+        assert!(text.contains(said), "{user}: {text}");
+    }
+    let json = site.twinlock(&["doctor", "directory", "alice", "--json"]);
+    let text = String::from_utf8_lossy(&json.stdout);
+    assert!(text.contains("\"step\":\"entry\"") && text.contains("\"result\":\"well\""), "{text}");
 }
 
 #[test]

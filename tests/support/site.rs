@@ -133,9 +133,21 @@ impl Site {
     pub fn start_daemon_asking(&mut self, name_server: &str) {
         let file = self.path("resolv.conf");
         fs::write(&file, format!("nameserver {name_server}\noptions timeout:1\n")).unwrap();
+        self.start_daemon_seeing(&[(&file, "/etc/resolv.conf")]);
+    }
+
+    /// The same with these files or folders in place of others, in a mount namespace of its own; root only.
+    ///
+    /// # Panics
+    /// It does not come up within ten seconds.
+    pub fn start_daemon_seeing(&mut self, instead: &[(&Path, &str)]) {
+        let mounts: String = instead
+            .iter()
+            .map(|(ours, theirs)| format!("mount --bind {} {theirs} && ", ours.display()))
+            .collect();
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-        command.arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"").arg(file);
+        command.arg(format!("{mounts}exec \"$0\" \"$@\""));
         self.start_daemon_through(command);
     }
 

@@ -2,6 +2,7 @@
 //! itself. Whatever is changed is recorded.
 
 mod clock;
+mod doctor;
 mod emergency;
 mod enroll;
 mod explain;
@@ -169,6 +170,7 @@ async fn answer(
             lock::disable(house, peer, &user, until, reason).await
         }
         Request::UserEnable { user } => lock::enable(house, peer, &user).await,
+        Request::DoctorDirectory { user } => doctor::directory(house, &user).await,
         Request::Locks {} => locks::list(house).await,
         Request::UserUnlock { user } => locks::unlock(house, peer, &user).await,
         Request::PlaceList { user } => places::list(house, user.as_deref()).await,

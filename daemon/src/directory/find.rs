@@ -54,7 +54,7 @@ impl Lookup {
         let question = Question {
             base: self.base.clone(),
             scope: Scope::Subtree,
-            filter: self.shape.user_filter.replace("{user}", &ldap_escape(name.as_str())),
+            filter: self.filter(name),
             attributes: self.attributes(),
             at_most: 2,
         };
@@ -82,6 +82,11 @@ impl Lookup {
             account.groups = groups::of(pool, base, &self.shape, &account, &entry, deadline).await;
         }
         Ok(Some(account))
+    }
+
+    /// The filter that finds `name`, which is escaped in it.
+    pub(crate) fn filter(&self, name: &Username) -> String {
+        self.shape.user_filter.replace("{user}", &ldap_escape(name.as_str()))
     }
 
     pub(super) fn attributes(&self) -> Vec<String> {

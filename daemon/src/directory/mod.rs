@@ -261,6 +261,12 @@ impl Directory {
         changed
     }
 
+    /// Where and by which filter a name is searched.
+    #[must_use]
+    pub fn question(&self, name: &Username) -> (String, String) {
+        (self.lookup.base.clone(), self.lookup.filter(name))
+    }
+
     /// How each server is.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {

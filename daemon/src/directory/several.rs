@@ -144,6 +144,17 @@ impl Directories {
         self.of(account)?.groups_of(&account.name, base, deadline).await
     }
 
+    /// What a name is asked for, in order: directory, base, and filter.
+    #[must_use]
+    pub fn questions(&self, name: &Username) -> Vec<(String, String, String)> {
+        let (asked, name) = self.asked(name);
+        let question = |one: &One| {
+            let (base, filter) = one.directory.question(&name);
+            (one.name.clone(), base, filter)
+        };
+        asked.into_iter().map(question).collect()
+    }
+
     /// How each server is.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {

@@ -174,7 +174,7 @@ async fn judge(
             .map_or(Decision::Deny(Reason::RuleNotMet), |grant| admitted(grant, standing)),
     };
     let decision = unless_disabled(&charge, decision);
-    let after = after(&account, standing, password_typed.clone());
+    let after = after(&account, standing, &password_typed);
     if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword | Reason::NoAuthenticator))
     {
         watch_for_sprays(house, &account.name, &password_typed);

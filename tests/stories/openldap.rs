@@ -220,6 +220,25 @@ fn what_the_policy_refuses_is_said_in_the_servers_words_and_loses_nothing() {
 }
 
 #[test]
+fn a_directory_that_hangs_in_the_middle_of_a_change_loses_nothing() {
+    let (slapd, site) = site();
+    let answers = [
+        ("Password: ", "reset's password"),
+        ("New password: ", "a better one"),
+        ("Retype new password: ", "a better one"),
+    ];
+    let mut login = at_desk(&site, "reset", &answers);
+    assert_eq!((login.authenticate(0), login.acct_mgmt(0)), (Code::SUCCESS, Code::NEW_AUTHTOK_REQD));
+    slapd.freeze();
+    assert_eq!(login.chauthtok(0), Code::AUTHINFO_UNAVAIL);
+    slapd.thaw();
+    let mut login = at_desk(&site, "reset", &answers);
+    assert_eq!((login.authenticate(0), login.acct_mgmt(0)), (Code::SUCCESS, Code::NEW_AUTHTOK_REQD));
+    assert_eq!(login.chauthtok(0), Code::SUCCESS, "{:?}", login.transcript());
+    assert!(bound(&slapd, "reset", "a better one"));
+}
+
+#[test]
 fn passwd_proves_the_code_first_and_changes_nothing_without_both() {
     let (slapd, site) = site();
     let mut phone = site.enroll("fine");
@@ -266,6 +285,13 @@ fn passwd_of_an_account_without_an_authenticator_takes_the_password_alone() {
         ],
     );
     assert_eq!(login.chauthtok(0), Code::SUCCESS, "{:?}", login.transcript());
+    let record = site.attempt(1);
+    for (key, value) in
+        [("phase", "password"), ("verdict", "grant"), ("reason", "password-changed"), ("password", "right")]
+    {
+        assert_eq!(field(&record, key), value, "{record}");
+    }
+    assert!(!record.contains("better one") && !record.contains(&own("fine")), "{record}");
     let mut nobody = at_desk(&site, "nobody", &[("Current password: ", "x"), ("Verification code: ", "")]);
     assert_eq!(nobody.chauthtok(0), Code::AUTHTOK_ERR);
     assert_eq!(nobody.prompts(), ["Current password: ", "Verification code: "]);

@@ -225,6 +225,22 @@ mod tests {
         assert_eq!(read(49, "", &[], true), Answered::Wrong(None));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_and_no_words_make_it_stumble(
+            rc in 0u32..100,
+            value in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
+            words in ".{0,80}",
+        ) {
+            let of = |oid: &str| Control(None, RawControl { ctype: oid.into(), crit: false, val: Some(value.clone()) });
+            let _ = read(rc, &words, &[of(PPOLICY), of(EXPIRING), of(EXPIRED)], rc % 2 == 0);
+            // Nothing but a success of the bind itself is taken for one.
+            if let Answered::Accepted(_) = read(rc, &words, &[of(PPOLICY)], true) {
+                proptest::prop_assert_eq!(rc, 0);
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_about_the_password_says_nothing() {
         for rc in [1, 2, 8, 13, 50, 51, 52, 80] {

@@ -14,6 +14,8 @@ use twinlock_protocol::Secret;
 /// Most characters of a server's words that are shown.
 const LONGEST_WORDS: usize = 300;
 
+const LATE: &str = "it did not answer a password's change in time";
+
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -60,12 +62,15 @@ pub(super) async fn rfc3062(
         return Ok(Changed::Refused("The directory does not take the current password.".into()));
     }
     let request = PasswordModify { user_id: Some(change.dn), old_pass: Some(old), new_pass: Some(new) };
-    let answer = lease.link.ldap().extended(request).await.map(|answer| answer.1);
-    let changed = outcome(&lease, answer)?;
+    let asked = deadline.bound(lease.link.ldap().extended(request)).await;
+    let changed = match asked {
+        Some(answer) => outcome(&lease, answer.map(|answer| answer.1))?,
+        None => return Err(unknown(lease.failed(LATE.into()))),
+    };
     if changed == Changed::Done && shadow {
         let day = HashSet::from([change.today.to_string().into_bytes()]);
         let modification = vec![Mod::Replace(b"shadowLastChange".to_vec(), day)];
-        let _ = lease.link.ldap().modify(change.dn, modification).await;
+        let _ = deadline.bound(lease.link.ldap().modify(change.dn, modification)).await;
     }
     Ok(changed)
 }
@@ -90,7 +95,7 @@ pub(super) async fn active_directory(
     let asked = deadline.bound(lease.link.ldap().modify(change.dn, modification)).await;
     let changed = match asked {
         Some(answer) => outcome(&lease, answer)?,
-        None => return Err(unknown(lease.failed("it did not answer a password's change".into()))),
+        None => return Err(unknown(lease.failed(LATE.into()))),
     };
     lease.give_back();
     Ok(changed)

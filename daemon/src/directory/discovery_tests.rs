@@ -57,6 +57,18 @@ fn an_answer_to_something_else_is_passed_over() {
     assert_eq!(found(&answer(7, NAME, other)).unwrap(), [""; 0]);
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_stumble(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        let _ = read(&bytes, 7, NAME);
+        let mut answer = answer(7, NAME, vec![record(NAME, 0, 0, "a.example.org")]);
+        for (place, byte) in answer.iter_mut().skip(12).zip(&bytes) {
+            *place ^= byte;
+        }
+        let _ = read(&answer, 7, NAME);
+    }
+}
+
 #[test]
 fn a_target_outside_the_domain_is_left_out() {
     for (host, within) in [

@@ -245,18 +245,13 @@ impl Directory {
         let active_directory = self.servers.sub_codes;
         let pool = if active_directory { &self.searches } else { &self.binds };
         let shadow = self.lookup.shape.account_state.contains(&AccountState::Shadow);
-        let changed = deadline.bound(async {
-            let lease = pool.fresh(deadline).await?;
-            if active_directory {
-                change::active_directory(lease, &asked, deadline).await
-            } else {
-                change::rfc3062(lease, &asked, shadow, deadline).await
-            }
-        });
-        let changed = changed.await.unwrap_or_else(|| {
-            let reason = "the directory did not say in time whether the password was changed".to_owned();
-            Err(DirectoryError::Unavailable { reason, bind_sent: true })
-        });
+        let lease = pool.fresh(deadline).await?;
+        let deadline = deadline.at_most(self.servers.timeout.saturating_mul(2));
+        let changed = if active_directory {
+            change::active_directory(lease, &asked, deadline).await
+        } else {
+            change::rfc3062(lease, &asked, shadow, deadline).await
+        };
         self.cache.forget(&account.id);
         changed
     }

@@ -306,7 +306,8 @@ impl Servers {
 
     /// Whether a failed server is well again.
     async fn look(&self, place: usize) -> bool {
-        let Some(server) = self.server(place) else { return true };
+        // One that DNS names no more is not looked after.
+        let Some(server) = self.server(place).filter(|server| server.is_listed()) else { return true };
         let deadline = Deadline::within(self.connect_timeout.saturating_add(self.timeout));
         let looked = match self.open_to(&server, Purpose::Search, deadline).await {
             Ok(mut link) => deadline.bound(ping(&mut link)).await.map_or_else(

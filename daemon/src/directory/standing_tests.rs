@@ -119,6 +119,18 @@ fn logon_hours_are_bits_of_a_week_that_begins_on_sunday_in_utc() {
     assert_eq!(hours(&only), Some(Bar::OutsideHours));
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_value_makes_it_stumble(text in ".{0,40}", number in proptest::prelude::any::<i64>()) {
+        let _ = generalized(&text);
+        let number = number.to_string();
+        for state in [AccountState::Shadow, AccountState::Ppolicy, AccountState::FreeIpa, AccountState::ActiveDirectory] {
+            let _ = of(&[state], |_| Some(text.as_bytes()), NOW);
+            let _ = of(&[state], |_| Some(number.as_bytes()), NOW);
+        }
+    }
+}
+
 #[test]
 fn the_worst_of_several_counts() {
     let soon = Standing::aged(PasswordAge::ExpiresIn(5));

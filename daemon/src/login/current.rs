@@ -1,6 +1,7 @@
 //! The same proofs as in a login, for a password's change: charge, compare, bind, settle. What is asked does not depend
 //! on a rule but on what the account has.
 
+use super::recovery::{self, Used};
 use super::steps::{Typed, admitted, code_of, find, nobody, prove, refused, standing, unless_disabled};
 use super::{After, DECIDING, Judged, settle};
 use crate::attempt::{AttemptId, Deadline};
@@ -30,7 +31,7 @@ pub(crate) async fn prove_current(
     name: &Username,
     password: &Secret,
     code: Option<Secret>,
-    dialogue: &Dialogue,
+    dialogue: &mut Dialogue,
     record: &mut Record,
 ) -> Result<Account, Decision> {
     if house.tarpit.gate(name, place) == Gate::Closed {
@@ -82,8 +83,16 @@ pub(crate) async fn prove_current(
         visit: None,
         after,
     };
-    match settle(house, dialogue, judged).await.decision {
-        Decision::Grant(_) => Ok(account),
+    let used = Used::of(&judged.charge);
+    let ended = settle(house, dialogue, judged).await;
+    recovery::tell(house, dialogue, used, &ended.decision).await;
+    match ended.decision {
+        Decision::Grant(_) => {
+            for news in &ended.news {
+                dialogue.tell(news).await;
+            }
+            Ok(account)
+        }
         denied @ (Decision::Deny(_) | Decision::Unavailable(_)) => Err(denied),
     }
 }

@@ -98,11 +98,12 @@ pub(super) fn admitted(grant: Grant, standing: Standing) -> Decision {
 }
 
 /// What follows, should it be a grant.
-pub(super) fn after(account: &Account, standing: Standing, password: Secret) -> After {
+pub(super) fn after(account: &Account, standing: Standing, password: &Secret) -> After {
     let must_change = standing.password == PasswordAge::MustChange;
     After {
         notice: standing.password.notice(),
-        must_change: must_change.then(|| MustChange { account: account.id.clone(), password }),
+        must_change: must_change
+            .then(|| MustChange { account: account.id.clone(), password: password.clone() }),
     }
 }
 

@@ -114,7 +114,7 @@ impl Site {
     /// # Panics
     /// It does not come up within ten seconds.
     pub fn start_daemon_under(&mut self, environment: &[(&str, &str)]) {
-        self.run_daemon(Command::new(binary("twinlockd")), environment);
+        self.spawn(Command::new(binary("twinlockd")), environment);
     }
 
     /// The same through a command that ends in executing what stands behind it.
@@ -123,7 +123,7 @@ impl Site {
     /// It does not come up within ten seconds.
     pub fn start_daemon_through(&mut self, mut command: Command) {
         command.arg(binary("twinlockd"));
-        self.run_daemon(command, &[]);
+        self.spawn(command, &[]);
     }
 
     /// The same with another /etc/resolv.conf, in a mount namespace of its own; root only.
@@ -147,11 +147,11 @@ impl Site {
             .collect();
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-        command.arg(format!("{mounts}exec \"$0\" \"$@\"")).arg(binary("twinlockd"));
-        self.run_daemon(command, &[]);
+        command.arg(format!("{mounts}exec \"$0\" \"$@\""));
+        self.start_daemon_through(command);
     }
 
-    fn run_daemon(&mut self, mut command: Command, environment: &[(&str, &str)]) {
+    fn spawn(&mut self, mut command: Command, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.path("daemon.err")).unwrap();
         let child = command
             .arg("--config")

@@ -12,10 +12,8 @@ use crate::directory::Account;
 use crate::history::Wanted;
 use crate::house::House;
 use crate::login::find;
-use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::Path;
-use twinlock_config::DirectorySettings;
 use twinlock_control::{Cursor, Difference, RecordedAttempt, ReplayPage, ReplayQuery, Reply, Treatment};
 use twinlock_policy::{Accepted, Explanation, Policy, Service, Source, Username, check};
 
@@ -23,10 +21,15 @@ use twinlock_policy::{Accepted, Explanation, Policy, Service, Source, Username, 
 const AT_ONCE: u32 = 100;
 
 pub(super) async fn page(house: &House, query: &ReplayQuery) -> Result<Reply, Reply> {
-    let (candidate, directories) = twinlock_config::parse(&query.config, Path::new("the candidate"))
+    let (candidate, group_bases) = twinlock_config::parse(&query.config, Path::new("the candidate"))
         .and_then(|loaded| {
             let wanted = loaded.config.rule.iter().any(|rule| rule.groups.is_some());
-            Ok((check::accept(&loaded)?, Some(loaded.config.directory).filter(|_| wanted)))
+            let bases = loaded
+                .config
+                .directory
+                .iter()
+                .filter_map(|(name, directory)| Some((name.clone(), directory.group_base.clone()?)));
+            Ok((check::accept(&loaded)?, bases.filter(|_| wanted).collect::<HashMap<_, _>>()))
         })
         .map_err(|problems| wrong(&problems.to_string()))?;
     let wanted = Wanted { since: Some(query.since), ..Wanted::default() };
@@ -45,7 +48,7 @@ pub(super) async fn page(house: &House, query: &ReplayQuery) -> Result<Reply, Re
             continue;
         };
         if !accounts.contains_key(&asked.name) {
-            let account = account(house, &asked.name, directories.as_ref()).await.map_err(|_| {
+            let account = account(house, &asked.name, &group_bases).await.map_err(|_| {
                 unavailable("the directory does not answer, so nobody's groups are known; try again")
             })?;
             accounts.insert(asked.name.clone(), account);
@@ -63,13 +66,13 @@ pub(super) async fn page(house: &House, query: &ReplayQuery) -> Result<Reply, Re
 async fn account(
     house: &House,
     name: &Username,
-    directories: Option<&IndexMap<String, DirectorySettings>>,
+    group_bases: &HashMap<String, String>,
 ) -> Result<Option<Account>, Decision> {
     let mut record = Record::new(AttemptId::from_number(0), "", name.as_str().as_bytes());
     let found = find(house, name, Deadline::within(PER_REQUEST), &mut record).await?.ok();
     let Some(mut account) = found else { return Ok(None) };
-    if let (None, Some(settings)) = (&account.groups, directories) {
-        let groups = house.directory.groups_of(name, settings, Deadline::within(PER_REQUEST)).await;
+    if account.groups.is_none() {
+        let groups = house.directory.groups_of(&account, group_bases, Deadline::within(PER_REQUEST)).await;
         account.groups = groups.map_err(|_| Decision::Unavailable(Reason::DirectoryUnavailable))?;
     }
     Ok(Some(account))

@@ -25,12 +25,12 @@ const FOR_EVER: u64 = 366 * 86_400;
 /// The attributes of an account's entry that name its policy.
 pub(crate) const NAMING: [&str; 2] = ["pwdPolicySubentry", "msDS-ResultantPSO"];
 
+/// By a policy's name: until when what it told counts.
+type Told = HashMap<String, (Instant, Option<Lockout>)>;
+
 /// What the servers have told so far. Cloning shares it.
 #[derive(Clone, Default)]
 pub(crate) struct Policies(Arc<Mutex<Told>>);
-
-/// By the policy's DN: until when it counts as known, and what it says.
-type Told = HashMap<String, (Instant, Option<Lockout>)>;
 
 impl Policies {
     /// The lock-out of an account's own policy, or else of its domain; never looser than `file`.

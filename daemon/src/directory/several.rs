@@ -5,6 +5,7 @@
 use super::{Account, Changed, Directory, DirectoryError, PasswordOutcome, SetupError, list};
 use crate::attempt::{AttemptId, Deadline};
 use indexmap::IndexMap;
+use std::collections::HashMap;
 use twinlock_config::DirectorySettings;
 use twinlock_control::ServerStatus;
 use twinlock_policy::{GroupName, Username};
@@ -85,27 +86,10 @@ impl Directories {
         Ok(None)
     }
 
-    /// As [`Directory::groups_of`], below the bases that `settings` name.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn groups_of(
-        &self,
-        name: &Username,
-        settings: &IndexMap<String, DirectorySettings>,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<GroupName>>, DirectoryError> {
-        let (asked, name) = self.asked(name);
-        for one in asked {
-            let Some(base) = settings.get(&one.name).and_then(|one| one.group_base.as_ref()) else {
-                continue;
-            };
-            let groups = one.directory.groups_of(&name, base, deadline).await?;
-            if groups.is_some() {
-                return Ok(groups);
-            }
-        }
-        Ok(None)
+    /// Whether no server answers of some directory that `name` would be asked of.
+    #[must_use]
+    pub fn is_away(&self, name: &Username) -> bool {
+        self.asked(name).0.iter().any(|one| one.directory.is_away())
     }
 
     /// As [`Directory::prove`], of the directory the account came from.
@@ -149,6 +133,21 @@ impl Directories {
         deadline: Deadline,
     ) -> Result<Changed, DirectoryError> {
         self.of(account)?.change(account, old, new, deadline).await
+    }
+
+    /// As [`Directory::groups_of`], of the directory the account came from; `bases` has a `group_base` by its name.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn groups_of(
+        &self,
+        account: &Account,
+        bases: &HashMap<String, String>,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<GroupName>>, DirectoryError> {
+        let name = account.id.as_str().split(':').next().unwrap_or_default();
+        let Some(base) = bases.get(name) else { return Ok(None) };
+        self.of(account)?.groups_of(&account.name, base, deadline).await
     }
 
     /// What a name is asked for, in order: directory, base, and filter.

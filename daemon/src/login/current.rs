@@ -88,8 +88,8 @@ pub(crate) async fn prove_current(
     recovery::tell(house, dialogue, used, &ended.decision).await;
     match ended.decision {
         Decision::Grant(_) => {
-            for news in ended.news {
-                dialogue.tell(&news).await;
+            for news in &ended.news {
+                dialogue.tell(news).await;
             }
             Ok(account)
         }

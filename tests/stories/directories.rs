@@ -57,7 +57,7 @@ fn a_name_without_a_realm_is_asked_in_file_order_and_a_realm_selects_one() {
 
 #[test]
 fn while_a_directory_is_away_no_name_is_looked_for_below_it_but_a_realm_still_selects() {
-    let second = Slapd::start_with(&account(&format!("uid=zoe,{PEOPLE}"), "zoe", 2050, "zoe's password"));
+    let mut second = Slapd::start_with(&account(&format!("uid=zoe,{PEOPLE}"), "zoe", 2050, "zoe's password"));
     let mut first = Slapd::start();
     let site = two(&first, &second);
     first.stop();
@@ -66,6 +66,12 @@ fn while_a_directory_is_away_no_name_is_looked_for_below_it_but_a_realm_still_se
     assert_eq!(phases(&site, "zoe@B", "zoe's password"), IN);
     first.restart();
     assert_eq!(phases(&site, "zoe", "zoe's password"), IN);
+    // The other way round, names that nobody bears end at the second; a denial would tell that this one is somebody's.
+    second.stop();
+    assert_eq!(phases(&site, "nobody", "x"), away);
+    assert_eq!(phases(&site, "alice", "wrong"), away);
+    assert_eq!(phases(&site, "alice@A", "wrong"), OUT);
+    assert_eq!(phases(&site, "alice", "alice's password"), IN);
 }
 
 #[test]

@@ -256,6 +256,12 @@ impl Directory {
         changed
     }
 
+    /// Whether every server failed last.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        !self.servers.any_may_answer()
+    }
+
     /// Where and by which filter a name is searched.
     #[must_use]
     pub fn question(&self, name: &Username) -> (String, String) {

@@ -136,9 +136,10 @@ impl Servers {
         self.all().iter().filter(|server| server.is_listed()).map(status).collect()
     }
 
-    /// Whether any of them may be well: none failed last, or at least one did not.
+    /// Whether any of them may be well: at least one did not fail last, or DNS was not asked yet.
     pub(crate) fn any_may_answer(&self) -> bool {
-        self.all().iter().any(|server| server.is_listed() && lock(&server.health).well != Some(false))
+        self.discoveries.iter().any(Discovery::is_fresh)
+            || self.all().iter().any(|server| server.is_listed() && lock(&server.health).well != Some(false))
     }
 
     /// Whether the server did not fail since the connection was made.

@@ -160,17 +160,22 @@ pub(super) fn watch_for_sprays(house: &House, name: &Username, password: &Secret
 }
 
 /// While no code can be judged, whoever is asked one and is not let in hears that, and nothing else: a denial would tell
-/// that an account exists and needs none.
+/// that an account exists and needs none. So it is while a directory is away that the name would be asked of: a name that
+/// nobody bears ends there, and a denial would tell that it is somebody's.
 pub(super) fn veiled(house: &House, caller: &Caller, decision: Decision) -> Decision {
     let asked = || {
         let name = Username::from_pam(&caller.user).ok();
         let place = house.locations.place(&house.policy, caller.source, &caller.service, name.as_ref());
         house.policy.questions(&place, caller.accepted)
     };
+    let away = || Username::from_pam(&caller.user).is_ok_and(|name| house.directory.is_away(&name));
     match decision {
+        // Everything was proved.
+        Decision::Deny(Reason::Barred(_)) => decision,
         Decision::Deny(reason) if house.tarpit.codes_refused().is_some() && asked().code => {
             Decision::Unavailable(reason)
         }
+        Decision::Deny(reason) if away() => Decision::Unavailable(reason),
         decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
     }
 }

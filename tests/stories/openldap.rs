@@ -343,6 +343,18 @@ fn a_key_does_not_let_in_an_account_that_is_out_of_use_and_a_passwords_age_does_
     for _ in 0..LOCKOUT {
         assert!(!bound(&slapd, "lockable", "wrong"));
     }
+    let explained = site.twinlock(&[
+        "explain",
+        "--user",
+        "shadowended",
+        "--service",
+        "sshd",
+        "--after",
+        "sshd",
+        "--json",
+    ]);
+    let text = String::from_utf8_lossy(&explained.stdout);
+    assert!(explained.status.code() == Some(1) && text.contains("account-expired"), "{explained:?}");
     for (count, (user, reason)) in (1..).zip([
         ("fine", "rule-met"),
         ("adminlock", "account-locked"),

@@ -68,6 +68,12 @@ pub(super) async fn explain(house: &House, query: &ExplainQuery) -> Result<Reply
             if disabled.map_err(|error| of_store(&error))?.is_some() {
                 explained.changes.push(format!("twinlock user enable {}", account.name));
                 (Would::BeDenied, Reason::DisabledByAdministrator)
+            } else if let Some(bar) = account.standing.bar {
+                explained.changes.push(format!(
+                    "the directory says so of the account: twinlock doctor directory {}",
+                    account.name
+                ));
+                (Would::BeDenied, Reason::Barred(bar))
             } else if asked.account_phase {
                 by_rules
             } else {

@@ -300,14 +300,17 @@ fn while_a_password_looks_stolen_the_office_takes_the_code_behind_it_and_the_own
 
     let (told, texts) = at_the_desk_told(&site, &format!("{RIGHT}{}", phone.code()));
     assert_eq!(told, Code::SUCCESS);
-    let [prompt, news] = texts.as_slice() else { panic!("{texts:?}") };
+    let [prompt, news, last] = texts.as_slice() else { panic!("{texts:?}") };
+    assert!(last.starts_with("Last login: "), "{last}");
     assert_eq!(prompt, "Password: ", "the questions are those of everybody");
     assert!(news.starts_with("Somebody who knows your password tried to log in at least 3 times"), "{news}");
     assert!(news.ends_with("from 203.0.113.2. If that was not you, change your password."), "{news}");
 
     assert!(shown(&site).get("stolen_password").is_none());
     let (told, texts) = at_the_desk_told(&site, RIGHT);
-    assert_eq!((told, texts.as_slice()), (Code::SUCCESS, ["Password: ".to_owned()].as_slice()));
+    let [prompt, last] = texts.as_slice() else { panic!("{texts:?}") };
+    assert_eq!((told, prompt.as_str()), (Code::SUCCESS, "Password: "));
+    assert!(last.starts_with("Last login: "), "told once: {last}");
     assert_eq!(field(&site.attempt(8), "waiver"), "office", "it stands in for the code again");
 }
 

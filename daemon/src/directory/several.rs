@@ -92,12 +92,6 @@ impl Directories {
         self.asked(name).0.iter().any(|one| one.directory.is_away())
     }
 
-    /// Whether no server answers of some directory that `name` would be asked of.
-    #[must_use]
-    pub fn is_away(&self, name: &Username) -> bool {
-        self.asked(name).0.iter().any(|one| one.directory.is_away())
-    }
-
     /// As [`Directory::prove`], of the directory the account came from.
     ///
     /// # Errors

@@ -322,9 +322,8 @@ fn a_rule_that_rests_on_one_thing_is_refused_unless_it_says_so() {
     );
     assert_eq!(errors(vec![RuleSettings { from: list(&["local"]), ..require("a", &[PASSWORD]) }]).len(), 1);
     assert_eq!(
-        errors(vec![RuleSettings { after: list(&["publickey"]), ..require("a", &[CODE]) }]).len(),
-        1,
-        "a key and a code are both possession"
+        errors(vec![RuleSettings { after: list(&["publickey"]), ..require("a", &[CODE]) }]),
+        ["rule[0]: the rule \"a\" rests on one thing only: a key and a code, both of them something to have"]
     );
     assert_eq!(
         errors(vec![RuleSettings { after: list(&["publickey"]), ..require("a", &[PASSWORD]) }]),

@@ -363,7 +363,10 @@ fn the_table_names_every_service_and_place() {
     let config = site();
     let rows = check::table(&config, &Policy::new(&config));
     let row = rows.iter().find(|row| row.service == "xrdp-sesman" && row.place == "office").unwrap();
-    assert_eq!(row.rules, ["desks: password (waiver: office)", "everyone else: password + code"]);
+    assert_eq!(
+        row.rules,
+        ["desks: password, group staff (waiver: office)", "everyone else: password + code"]
+    );
     assert_eq!(check::waivers(&config, &Policy::new(&config)), ["desks (office)"]);
 }
 

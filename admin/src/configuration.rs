@@ -2,10 +2,10 @@
 
 use crate::args::Args;
 use crate::outcome::{Answer, Failure};
-use crate::terminal;
+use crate::{table, terminal};
 use twinlock_config::Config;
 use twinlock_policy::bound::Percent;
-use twinlock_policy::check::{self, Row, RuleBound};
+use twinlock_policy::check::{self, RuleBound};
 
 /// Says everything that is wrong with the file; if nothing is, prints what is asked of whom from where: what an
 /// administrator signs.
@@ -22,7 +22,8 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             "table": table,
             "bounds": bounds,
             "waivers": check::waivers(&loaded.config, &policy),
-            "overlaps": check::overlaps(&policy),
+            "single_factors": check::single_factors(&loaded.config, &policy),
+            "overlaps": check::overlaps(&loaded.config, &policy),
             "warnings": warnings,
             "history": {
                 "path": loaded.config.history_path(),
@@ -34,7 +35,7 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
         return Ok(Answer::Yes);
     }
     terminal::print(&format!("{}: valid\n", terminal::harmless(&args.config.to_string_lossy())))?;
-    terminal::print(&rows(&table))?;
+    terminal::print(&table::columns(&table))?;
     for rule in &bounds {
         terminal::print(&bound(rule))?;
     }
@@ -43,7 +44,10 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
             "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
         ))?;
     }
-    for pair in check::overlaps(&policy) {
+    for rule in check::single_factors(&loaded.config, &policy) {
+        terminal::print(&format!("one factor: {rule} is all that is needed, as single_factor = true says"))?;
+    }
+    for pair in check::overlaps(&loaded.config, &policy) {
         terminal::print(&format!(
             "overlap: a login that both \"{}\" and \"{}\" fit is decided by the first",
             pair.above, pair.below
@@ -56,33 +60,12 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     Ok(Answer::Yes)
 }
 
-/// The table in columns; a service is named once.
-fn rows(table: &[Row]) -> String {
-    let width = |column: fn(&Row) -> &str, head: &str| {
-        table.iter().map(|row| column(row).chars().count()).max().unwrap_or(0).max(head.len())
-    };
-    let (service, place, asked) = (
-        width(|row| &row.service, "service"),
-        width(|row| &row.place, "from"),
-        width(|row| &row.questions, "asked"),
-    );
-    let line = |a: &str, b: &str, c: &str, d: &str| format!("{a:service$}  {b:place$}  {c:asked$}  {d}\n");
-    let mut text = line("service", "from", "asked", "the first rule that fits decides");
-    let mut last = "";
-    for row in table {
-        let name = if row.service == last { "" } else { &row.service };
-        text.push_str(&line(name, &row.place, &row.questions, &row.rules.join("; ")));
-        last = &row.service;
-    }
-    text
-}
-
 /// How much a rule that asks a code lets a guesser reach.
 fn bound(rule: &RuleBound) -> String {
     let bound = &rule.bound;
     format!(
-        "bound: {}: {bound} a year at most, for who knows the password: {} guesses at strangers' places and {} at the \
-         account's own find a code ({}), two codes typed as one ({})",
+        "bound: {}: {bound} a year at most is the chance of whoever knows the password: {} codes guessed from unfamiliar places \
+         and {} from the account's own ({}), and two codes typed as one ({})",
         rule.rule,
         bound.unfamiliar_guesses,
         bound.own_guesses,

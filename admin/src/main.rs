@@ -25,6 +25,7 @@ mod qr;
 mod recovery;
 mod replay;
 mod report;
+mod table;
 mod terminal;
 mod users;
 mod when;

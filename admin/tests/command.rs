@@ -139,12 +139,19 @@ fn config_check_says_yes_to_the_shipped_file_and_no_to_a_mistake_with_its_place(
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let bound = run.out.lines().find(|line| line.starts_with("bound: ")).unwrap();
     assert!(bound.starts_with("bound: everyone else: 0.912 % a year at most"), "{bound}");
-    assert!(bound.contains("2202 guesses") && bound.contains("520"), "{bound}");
+    assert!(bound.contains("2202 codes guessed") && bound.contains("520"), "{bound}");
+    assert!(
+        run.out.contains("login, su, sudo, locker  office ")
+            && run.out.contains("one factor: console, su, sudo: a password is all"),
+        "{}",
+        run.out
+    );
     let json = twinlock(&["config", "check", "--json", "--config", shipped], "");
     assert!(
         json.out.contains(r#""bounds":[{"code":0.0081"#)
             && json.out.contains(r#""own_guesses":520,"rule":"everyone else""#)
-            && json.out.contains(r#""unfamiliar_guesses":2202"#),
+            && json.out.contains(r#""unfamiliar_guesses":2202"#)
+            && json.out.contains(r#""single_factors":["console, su, sudo: a password"]"#),
         "{}",
         json.out
     );

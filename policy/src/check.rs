@@ -140,9 +140,12 @@ fn things_it_rests_on(config: &Config, rule: &Rule, factors: Factors) -> Vec<&'s
     if factors.password {
         things.push("a password");
     }
-    if factors.code {
+    let key = rule.after.contains(&Method::Publickey);
+    if factors.code && key {
+        things.push("a key and a code, both of them something to have");
+    } else if factors.code {
         things.push("a code");
-    } else if rule.after.contains(&Method::Publickey) {
+    } else if key {
         things.push("a key that sshd checked");
     } else if rule.after.contains(&Method::Sshd) {
         things.push("what sshd decided alone");
@@ -182,4 +185,18 @@ pub fn waivers(config: &Config, policy: &Policy) -> Vec<String> {
             (!places.is_empty()).then(|| format!("{} ({})", rule.name, places.join(", ")))
         })
         .collect()
+}
+
+/// Rules that knowingly rest on one thing only: `rule: what`.
+#[must_use]
+pub fn single_factors(config: &Config, policy: &Policy) -> Vec<String> {
+    let told = |rule: &Rule| {
+        let Effect::Require(factors) = rule.effect else { return None };
+        match things_it_rests_on(config, rule, factors).as_slice() {
+            [] => Some(format!("{}: nothing", rule.name)),
+            [one] => Some(format!("{}: {one}", rule.name)),
+            _ => None,
+        }
+    };
+    policy.rules.iter().filter_map(told).collect()
 }

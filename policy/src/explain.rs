@@ -123,7 +123,9 @@ impl Explanation {
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
         let mut changes = Vec::new();
-        for look in &self.rules {
+        // Another refusal would change nothing.
+        let denies = |look: &&RuleLook| self.outcome == Outcome::Denied && look.asks == DENY;
+        for look in self.rules.iter().filter(|look| !denies(look)) {
             let mut failing = look.conditions.iter().filter(|condition| condition.holds == Truth::False);
             if let (Some(only), None) = (failing.next(), failing.next()) {
                 changes.push(format!(
@@ -144,6 +146,9 @@ impl Explanation {
     }
 }
 
+/// What a rule that refuses asks.
+const DENY: &str = "deny";
+
 impl Questions {
     /// As the audit record says it.
     #[must_use]
@@ -160,7 +165,7 @@ impl Questions {
 
 fn look(rule: &Rule, checked: &[(Checked, Truth)], matches: Truth) -> RuleLook {
     let asks = match rule.effect {
-        Effect::Deny => "deny".to_owned(),
+        Effect::Deny => DENY.to_owned(),
         Effect::Require(factors) => match words(factors).as_slice() {
             [] => "nothing more".to_owned(),
             words => words.join(" + "),

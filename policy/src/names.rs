@@ -53,6 +53,16 @@ name! {
     Service
 }
 
+impl GroupName {
+    /// Whether both name the same group. Directories compare names of groups without regard to case, and so must rules:
+    /// one that denies a group must not be passed over for a capital letter.
+    #[must_use]
+    pub fn names_the_same(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+            || (!self.0.is_ascii() && self.0.to_lowercase() == other.0.to_lowercase())
+    }
+}
+
 impl Service {
     /// From `PAM_SERVICE`: at most 64 bytes of visible ASCII; anything else becomes a name that no rule can bear.
     #[must_use]
@@ -136,6 +146,13 @@ mod tests {
         assert_eq!(Username::from_pam(b"al\nice"), Err(UsernameError::ControlCharacter));
         assert_eq!(Username::from_pam("al\u{85}ice".as_bytes()), Err(UsernameError::ControlCharacter));
         assert_eq!(Username::from_pam("grüße".as_bytes()).unwrap().as_str(), "grüße");
+    }
+
+    #[test]
+    fn a_group_is_the_same_in_every_case() {
+        let same = |one: &str, other: &str| GroupName::new(one).names_the_same(&GroupName::new(other));
+        assert!(same("Helpdesk", "HELPDESK") && same("Prüfung", "PRÜFUNG") && same("staff", "staff"));
+        assert!(!same("Helpdesk", "Helpdesks") && !same("Prüfung", "Prufung"));
     }
 
     #[test]

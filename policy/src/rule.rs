@@ -206,7 +206,7 @@ impl Rule {
         self.groups.as_ref().map_or(Truth::True, |wanted| match subject {
             Subject::Anybody | Subject::Account { groups: None, .. } => Truth::Unknown,
             Subject::Account { groups: Some(groups), .. } => {
-                groups.iter().any(|group| wanted.contains(group)).into()
+                groups.iter().any(|group| wanted.iter().any(|name| name.names_the_same(group))).into()
             }
         })
     }

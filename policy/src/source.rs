@@ -24,7 +24,9 @@ impl Source {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Some((address, zone)) = bare.split_once('%') {
             let zone_ok = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_graphic());
-            return zone_ok.then(|| address.parse::<Ipv6Addr>().ok()).flatten().map(IpAddr::V6);
+            // IPv4 has no zones, in its mapped form neither.
+            let v6 = address.parse().ok().filter(|v6: &Ipv6Addr| v6.to_ipv4_mapped().is_none());
+            return v6.filter(|_| zone_ok).map(IpAddr::V6);
         }
         bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
     }
@@ -131,6 +133,7 @@ impl TryFrom<String> for Prefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn literals_are_read_as_applications_write_them() {
@@ -139,7 +142,11 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("2001:db8::1", "2001:db8::1"),
             ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+            ("::FFFF:c000:201", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]", "192.0.2.1"),
             ("fe80::1%v1", "fe80::1"),
+            ("[fe80::1%3]", "fe80::1"),
         ] {
             assert_eq!(Source::literal(text.as_bytes()), Some(address.parse().unwrap()), "{text}");
         }
@@ -153,8 +160,40 @@ mod tests {
             "fe80::1%",
             "010.0.0.1",
             "1.2.3.4/32",
+            "2130706433",
+            "192.0.2",
+            "192.0.2.1 ",
+            " 192.0.2.1",
+            "192.0.2.1:22",
+            "[2001:db8::1",
+            "[2001:db8::1]:22",
+            "[[2001:db8::1]]",
+            "2001:db8::1.",
+            "::ffff:127.1",
+            "::ffff:192.0.2.1%eth0",
+            "fe80::1%a%b c",
+            "192.0.2.1\0",
+            "client1.example.org",
+            "1.example.org",
+            "\u{ff11}.2.3.4",
         ] {
             assert_eq!(Source::literal(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_canonical_and_reads_back_as_itself(
+            text in "[\\[]?(::ffff:)?[0-9a-f:.]{1,20}(%[a-z0-9]{0,3})?[\\].]?",
+            address in any::<IpAddr>(),
+        ) {
+            for text in [text, address.to_string(), format!("[{address}]"), format!("{address}%eth0")] {
+                if let Some(read) = Source::literal(text.as_bytes()) {
+                    prop_assert_eq!(read, read.to_canonical());
+                    prop_assert_eq!(Source::literal(read.to_string().as_bytes()), Some(read));
+                }
+            }
+            prop_assert_eq!(Source::literal(address.to_string().as_bytes()), Some(address.to_canonical()));
         }
     }
 

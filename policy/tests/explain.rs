@@ -135,6 +135,12 @@ fn it_says_what_one_condition_alone_keeps_from_deciding() {
     assert_eq!(explained.changes(), ["\"rule 0\" (password) would decide if from office held"]);
     let two = ssh("services = [\"desk\"]\nfrom = [\"office\"]\nrequire = [\"password\"]\n");
     assert_eq!(two.changes(), [""; 0], "two would have to change");
+    let denied = ssh("services = [\"desk\"]\ndeny = true\n");
+    assert_eq!(
+        (denied.outcome, denied.changes().len()),
+        (Outcome::Denied, 0),
+        "another refusal is no change"
+    );
     let unknown = ssh("from = [\"home\"]\nrequire = [\"password\", \"code\"]\n");
     assert_eq!(unknown.outcome, Outcome::Unavailable);
     assert_eq!(unknown.changes(), ["\"rule 0\" could be told if it were known whether from home holds"]);

@@ -410,12 +410,50 @@ fn rules_that_overlap_or_can_never_decide_are_pointed_out() {
          [[rule]]\nname = \"ever\"\nrequire = [\"password\", \"code\"]\n",
     );
     let policy = Policy::new(&config);
-    let pairs: Vec<_> =
-        check::overlaps(&policy).iter().map(|pair| format!("{}/{}", pair.above, pair.below)).collect();
+    let pairs: Vec<_> = check::overlaps(&config, &policy)
+        .iter()
+        .map(|pair| format!("{}/{}", pair.above, pair.below))
+        .collect();
     assert_eq!(pairs, ["staff/desks"]);
+    let overlapping = |networks: &str| {
+        let config = parsed(&format!(
+            "[location.other]\nnetworks = [{networks:?}]\n\
+             [[rule]]\nname = \"there\"\nfrom = [\"other\"]\nrequire = [\"password\", \"code\"]\n\
+             [[rule]]\nname = \"here\"\nfrom = [\"office\"]\nrequire = [\"password\"]\n"
+        ));
+        check::overlaps(&config, &Policy::new(&config)).len()
+    };
+    assert_eq!(
+        ["192.0.2.7/32", "192.0.0.0/16", "198.51.100.0/24", "fd00::/8"].map(overlapping),
+        [1, 1, 0, 0],
+        "networks that share no address"
+    );
     let warnings = check::check(&config, &policy).warnings;
     let messages: Vec<_> = warnings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages, ["the rule \"ssh abroad\" can never decide: \"ssh\" above it matches first"]);
+}
+
+#[test]
+fn rules_that_rest_on_one_thing_are_listed_and_whoever_no_rule_fits_is_shown_as_refused() {
+    let config = parsed(
+        "[[rule]]\nname = \"backup\"\naccounts = [\"backup\"]\nafter = [\"sshd\"]\nrequire = []\nsingle_factor = true\n\
+         [[rule]]\nname = \"consoles\"\nfrom = [\"local\"]\nrequire = [\"password\"]\nsingle_factor = true\n\
+         [[rule]]\nname = \"office\"\nfrom = [\"office\"]\ngroups = [\"staff\", \"guests\"]\nrequire = [\"password\"]\n",
+    );
+    let policy = Policy::new(&config);
+    assert_eq!(
+        check::single_factors(&config, &policy),
+        ["backup: what sshd decided alone", "consoles: a password"]
+    );
+    let table = check::table(&config, &policy);
+    let rules = |place: &str| table.iter().find(|row| row.place == place).unwrap().rules.clone();
+    let backup = "backup: nothing more after sshd alone, account backup";
+    assert_eq!(
+        rules("office"),
+        [backup, "office: password, group staff or guests (waiver: office)", "no rule: deny"]
+    );
+    assert_eq!(rules("local"), [backup, "consoles: password"]);
+    assert_eq!(rules("unknown"), [backup, "no rule: deny"]);
 }
 
 /// What one login is like, as plainly as can be.

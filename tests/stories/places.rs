@@ -431,3 +431,34 @@ fn a_name_in_the_place_of_an_address_is_unknown_and_said_once_for_each_service()
         scene.events("name-for-address").iter().map(|line| field(line, "service").to_owned()).collect();
     assert_eq!(services, ["vsftpd", "dovecot"]);
 }
+
+/// Issue 4: what applications really hand over, as the record names it. Nothing is looked up.
+#[test]
+fn a_source_is_a_literal_address_or_local_or_unknown_by_its_service() {
+    let scene = Scene::new(RULES);
+    let table = [
+        ("sshd", "203.0.113.9", "203.0.113.9"),
+        ("sshd", "2001:db8::9", "2001:db8::9"),
+        ("vsftpd", "::ffff:203.0.113.9", "203.0.113.9"),
+        ("xrdp-sesman", "::ffff:10.99.1.2", "10.99.1.2"),
+        ("sshd", "fe80::1%eth0", "fe80::1"),
+        ("cockpit", "[2001:DB8::9]", "2001:db8::9"),
+        ("login", "client1.example.org", "unknown"),
+        ("login", "127.1", "unknown"),
+        ("login", "0x7f000001", "unknown"),
+        ("login", "203.0.113.9.", "unknown"),
+        ("login", "localhost", "unknown"),
+        ("login", "", "local"),
+        ("sudo", "", "local"),
+        ("xrdp-sesman", "", "unknown"),
+        ("saslauthd", "", "unknown"),
+    ];
+    for (index, (service, given, source)) in table.into_iter().enumerate() {
+        assert_eq!(scene.login(service, "alice", given, &["x", "000000"]), Told::Deny, "{given}");
+        let record = scene.site.attempt(index + 1);
+        assert_eq!((field(&record, "service"), field(&record, "source")), (service, source), "{given}");
+    }
+    let named: Vec<_> = scene.events("name-for-address");
+    assert_eq!(named.len(), 1, "once, however many names: {named:?}");
+    assert_eq!(field(&named[0], "service"), "login");
+}

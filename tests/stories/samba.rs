@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use support::desk::{at_desk, errors, phases, told};
+use support::host::{Host, Session, can_play};
 use support::pam::Code;
 use support::samba::{self, LOCKOUT, PASSWORD, Samba};
 use support::site::{RULES, Site, field};
@@ -217,4 +218,74 @@ fn failed_binds_stay_below_the_lock_out_that_the_server_tells() {
         .output()
         .unwrap();
     assert!(bind.status.success(), "it is not locked: {bind:?}");
+}
+
+/// The shipped example (config/examples/active-directory.toml), run as it is, asked by real sshd.
+#[test]
+fn the_example_of_a_jump_host_a_helpdesk_and_a_backup_by_key() {
+    const JUMP_HOST: &str = "192.0.2.10";
+    const DESKS: &str = "198.51.100.7";
+    const BACKUP_SERVER: &str = "198.51.100.66";
+    const ELSEWHERE: &str = "203.0.113.77";
+    let Some(samba) = samba::shared("the example of Active Directory") else { return };
+    if !can_play("the example of Active Directory") {
+        return;
+    }
+    let url = format!("{:?}", [samba.ldaps_url()]);
+    let (password, ca) = (samba.bind_password_file(), samba.authority());
+    let site = Site::of_example(
+        "active-directory.toml",
+        &[
+            ("[\"ldaps://dc1.ad.example.org\", \"ldaps://dc2.ad.example.org\"]", &url),
+            ("/etc/twinlock/bind-password", password.to_str().unwrap()),
+            ("/etc/twinlock/domain-ca.pem", ca.to_str().unwrap()),
+            ("realm = \"EXAMPLE\"", "realm = \"ADTEST\""),
+            ("192.0.2.64/27", "198.51.100.7/32"),
+            ("192.0.2.20/32", "198.51.100.66/32"),
+        ],
+    )
+    .started();
+    let mut helen = site.enroll("helen");
+    let host = Host::start(&site, &["fine", "helen", "svc-backup"], "");
+    let ssh = |from: &str, user: &str, code: &str| -> Session {
+        host.ssh_around(from, user, "keyboard-interactive", PASSWORD, code)
+    };
+    let by_key = |from: &str, user: &str| host.ssh_by_key_around(from, user, "publickey", "").entered;
+    let outcome = |count: usize| {
+        let record = site.attempt(count);
+        ["rule", "verdict", "reason", "waiver", "lane"].map(|key| field(&record, key).to_owned()).join("; ")
+    };
+
+    // Through the jump host: one question. Its lane is the account's own, and nothing is learned of its address.
+    for count in 1..=2 {
+        let session = ssh(JUMP_HOST, "fine", "");
+        assert!(session.entered, "{session:?} {:#?} {}", site.records(), host.sshd_log());
+        assert_eq!(session.prompts.len(), 1, "{session:?}");
+        assert_eq!(outcome(count), "through the jump host; grant; rule-met; jump-host; in jump-host");
+    }
+    assert!(!ssh(ELSEWHERE, "fine", "").entered, "not past it");
+    assert_eq!(outcome(3), "-; deny; no-rule; -; -");
+
+    // The helpdesk, by a group within the group, at its desks; nobody else there.
+    assert!(ssh(DESKS, "helen", &helen.code()).entered, "{:#?}", site.records());
+    assert_eq!(outcome(4), "helpdesk at its desks; grant; rule-met; -; in helpdesk-desks");
+    assert!(!ssh(DESKS, "helen", "").entered);
+    assert_eq!(
+        outcome(5).split("; ").take(3).collect::<Vec<_>>(),
+        ["helpdesk at its desks", "deny", "wrong-code"]
+    );
+    assert!(!ssh(DESKS, "fine", "").entered);
+    assert_eq!(outcome(6), "-; deny; no-rule; -; -");
+
+    // The backup account: by its key from its server, and by nothing else.
+    assert!(by_key(BACKUP_SERVER, "svc-backup"), "{:#?}", site.records());
+    assert_eq!(outcome(7), "backup by key; grant; rule-met; backup-server; -");
+    assert!(!by_key(JUMP_HOST, "svc-backup"));
+    assert_eq!(outcome(8), "backup, no other way; deny; denied-by-rule; -; -");
+    assert!(!ssh(JUMP_HOST, "svc-backup", "").entered, "nor by its password");
+    assert_eq!(outcome(9), "backup, no other way; deny; denied-by-rule; -; -");
+    assert!(!by_key(BACKUP_SERVER, "fine"), "somebody else's key");
+    assert_eq!(outcome(10), "-; deny; no-rule; -; -");
+    assert!(!by_key(JUMP_HOST, "fine"), "a key skips the password");
+    assert_eq!(outcome(11), "through the jump host; deny; rule-not-met; jump-host; -");
 }

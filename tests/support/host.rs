@@ -52,8 +52,8 @@ const NEEDED: [&str; 5] = ["/usr/sbin/sshd", "/usr/bin/ssh", "/bin/login", "/var
 
 /// The host.
 pub struct Host {
-    folder: PathBuf,
-    keeper: Child,
+    pub(crate) folder: PathBuf,
+    pub(crate) keeper: Child,
     sshd: Child,
     port: u16,
 }
@@ -161,6 +161,18 @@ impl Host {
             .output()
             .unwrap();
         self.session(&output)
+    }
+
+    /// From one of [`AROUND`] with that key, and then by `methods`, as far as sshd asks for more.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_by_key_around(&self, source: &str, user: &str, methods: &str, code: &str) -> Session {
+        self.prepare("", code);
+        let key = format!("IdentityFile={}", self.folder.join("key").display());
+        let mut command = self.ssh_command(here(source), user, methods);
+        self.session(&command.args(["-b", source, "-o", &key]).output().unwrap())
     }
 
     /// Logs in by keyboard-interactive from a loopback address or one of [`AROUND`], answering every question with `answer`.
@@ -274,7 +286,7 @@ impl Drop for Host {
     }
 }
 
-fn inside(keeper: &Child, arguments: &[&str]) -> Command {
+pub(crate) fn inside(keeper: &Child, arguments: &[&str]) -> Command {
     let mut command = Command::new("nsenter");
     command.args(["-t", &keeper.id().to_string(), "-m", "-n"]).args(arguments);
     command
@@ -289,7 +301,7 @@ fn here(source: &str) -> &'static str {
     }
 }
 
-fn wait_for(what: &str, ready: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, ready: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(10);
     while !ready() {
         assert!(Instant::now() < patience, "{what} did not come up");

@@ -23,3 +23,4 @@ pub mod slapd;
 pub mod temp;
 pub mod town;
 pub mod wall_clock;
+pub mod xrdp;

@@ -186,8 +186,21 @@ impl Fixture {
             "--reset-account-lockout-after=30",
         ]);
         let users = [
-            "twinlock", "fine", "disabled", "ended", "aged", "reset", "reset2", "locked", "hours", "hosts",
-            "warned", "renamed", "strict",
+            "twinlock",
+            "fine",
+            "disabled",
+            "ended",
+            "aged",
+            "reset",
+            "reset2",
+            "locked",
+            "hours",
+            "hosts",
+            "warned",
+            "renamed",
+            "strict",
+            "svc-backup",
+            "helen",
         ];
         for (number, name) in (3001..).zip(users) {
             let (number, address) = (format!("--uid-number={number}"), format!("--unix-home=/home/{name}"));
@@ -208,6 +221,10 @@ impl Fixture {
         self.tool(&["group", "add", "outer"]);
         self.tool(&["group", "addmembers", "inner", "fine"]);
         self.tool(&["group", "addmembers", "outer", "inner"]);
+        self.tool(&["group", "add", "Helpdesk"]);
+        self.tool(&["group", "add", "first-line"]);
+        self.tool(&["group", "addmembers", "first-line", "helen"]);
+        self.tool(&["group", "addmembers", "Helpdesk", "first-line"]);
         self.modify("ended", "accountExpires", " 131000000000000000", false);
         for name in ["reset", "reset2"] {
             self.modify(name, "pwdLastSet", " 0", false);

@@ -83,7 +83,40 @@ impl Site {
             store = at("state.db"),
             key = at("seal.key"),
         );
-        private(&at("twinlock.toml"), &config);
+        Self::written(folder, &config, log)
+    }
+
+    /// A site on one of the shipped examples, and no daemon yet. `replaced` says which addresses, servers, paths and days
+    /// are the story's own; the seal key is, and so are the paths that the file leaves out.
+    ///
+    /// # Panics
+    /// The file does not hold what is to be replaced.
+    #[must_use]
+    pub fn of_example(name: &str, replaced: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new("site");
+        let at = |name: &str| folder.path().join(name);
+        private(&at("seal.key"), &"5a3c".repeat(16));
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples");
+        let mut text = fs::read_to_string(examples.join(name)).unwrap();
+        let key = at("seal.key").display().to_string();
+        for (theirs, ours) in replaced.iter().chain([&("/etc/twinlock/seal.key", key.as_str())]) {
+            assert!(text.contains(theirs), "{name} does not say {theirs}");
+            text = text.replace(theirs, ours);
+        }
+        // Its last table is [store].
+        let config = format!(
+            "{text}path = {store:?}\n[daemon]\nlogin_socket = {login:?}\nadmin_socket = {admin:?}\n\n[audit]\nsyslog = {log:?}\n",
+            store = at("state.db"),
+            login = at("login.sock"),
+            admin = at("admin.sock"),
+            log = at("log"),
+        );
+        let log = at("log");
+        Self::written(folder, &config, &log)
+    }
+
+    fn written(folder: TempDir, config: &str, log: &Path) -> Self {
+        private(&folder.path().join("twinlock.toml"), config);
         let records = Arc::default();
         if log.starts_with(folder.path()) {
             listen(log, &records);

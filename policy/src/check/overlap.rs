@@ -1,9 +1,12 @@
 //! Rules that meet: one that can never decide because another above it always matches first, and pairs of which
 //! neither is the exception to the other, so that their order alone decides. Told from the rules' texts.
 
+use crate::names::LocationName;
 use crate::plan::Policy;
 use crate::rule::{Effect, Rule};
+use ipnet::IpNet;
 use serde::Serialize;
+use twinlock_config::{Config, Network};
 
 /// Two rules that can match the same login and make different things of it; the upper one decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,7 +20,7 @@ pub struct Overlap {
 /// Pairs of rules that overlap, in file order. An exception above the rule that it is made from is none, and neither is
 /// a rule that can never decide.
 #[must_use]
-pub fn overlaps(policy: &Policy) -> Vec<Overlap> {
+pub fn overlaps(config: &Config, policy: &Policy) -> Vec<Overlap> {
     let mut found = Vec::new();
     let decides = |index: usize, rule| !policy.rules.iter().take(index).any(|above| covers(above, rule));
     let rules: Vec<&Rule> = policy
@@ -30,7 +33,7 @@ pub fn overlaps(policy: &Policy) -> Vec<Overlap> {
     for (index, below) in rules.iter().enumerate() {
         for above in rules.iter().take(index) {
             let exception = covers_while_both_last(below, above);
-            if !exception && can_meet(above, below) && differ(&above.effect, &below.effect) {
+            if !exception && can_meet(config, above, below) && differ(&above.effect, &below.effect) {
                 found.push(Overlap { above: above.name.to_string(), below: below.name.to_string() });
             }
         }
@@ -47,9 +50,9 @@ fn differ(above: &Effect, below: &Effect) -> bool {
     }
 }
 
-/// Whether one login can match both, as far as their lists of services and accounts tell. Whether two groups or two
-/// locations share anybody is not told there.
-fn can_meet(one: &Rule, other: &Rule) -> bool {
+/// Whether one login can match both, as far as their lists of services, accounts and networks tell. Whether two groups or
+/// two other locations share anybody is not told there.
+fn can_meet(config: &Config, one: &Rule, other: &Rule) -> bool {
     fn share<T: PartialEq>(one: Option<&Vec<T>>, other: Option<&Vec<T>>) -> bool {
         match (one, other) {
             (Some(one), Some(other)) => one.iter().any(|item| other.contains(item)),
@@ -58,6 +61,19 @@ fn can_meet(one: &Rule, other: &Rule) -> bool {
     }
     share(one.services.as_ref(), other.services.as_ref())
         && share(one.accounts.as_ref(), other.accounts.as_ref())
+        && !lie_apart(config, one.from.as_deref(), other.from.as_deref())
+}
+
+/// Whether both lists name networks only, and none of the one overlaps one of the other.
+fn lie_apart(config: &Config, one: Option<&[LocationName]>, other: Option<&[LocationName]>) -> bool {
+    let networks = |names: &[LocationName]| -> Option<Vec<IpNet>> {
+        let of = |name: &LocationName| config.location.get(name.as_str())?.networks.as_deref();
+        let all: Option<Vec<&[Network]>> = names.iter().map(of).collect();
+        Some(all?.into_iter().flatten().map(Network::net).collect())
+    };
+    let (Some(one), Some(other)) = (one.and_then(networks), other.and_then(networks)) else { return false };
+    let meet = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
+    !one.iter().any(|a| other.iter().any(|b| meet(a, b)))
 }
 
 /// Whether `above` matches whenever `below` does, as far as can be told from their texts.

@@ -1,6 +1,6 @@
 //! The table an administrator signs: what is asked of everybody, service by service and place by place.
 
-use crate::names::Service;
+use crate::names::{GroupName, Service};
 use crate::origin::{Earned, EarnedBy, Listing, Origin, Seen};
 use crate::place::Place;
 use crate::plan::{Policy, Questions};
@@ -134,6 +134,7 @@ fn row(policy: &Policy, service: &Service, sample: Sample) -> Row {
     let seen = Seen { at: None, origin: sample.origin, earned: &sample.earned };
     let place = policy.place(sample.source, service.clone(), &seen);
     let mut rules = Vec::new();
+    let mut somebody_is_left = true;
     for rule in &policy.rules {
         let accepted = Accepted {
             publickey: rule.after.contains(&Method::Publickey),
@@ -145,10 +146,11 @@ fn row(policy: &Policy, service: &Service, sample: Sample) -> Row {
         }
         rules.push(describe(rule, &place));
         if matches == Truth::True && rule.after.is_empty() {
+            somebody_is_left = false;
             break;
         }
     }
-    if rules.is_empty() {
+    if somebody_is_left {
         rules.push("no rule: deny".into());
     }
     Row {
@@ -174,16 +176,25 @@ fn describe(rule: &Rule, place: &Place) -> String {
     } else {
         ""
     };
-    let mut times = String::new();
+    let mut only = String::new();
+    // Writing to a string cannot fail.
+    for (kind, names) in [("account", &rule.accounts), ("group", &rule.groups.as_ref().map(spelt))] {
+        if let Some(names) = names {
+            let _ = write!(only, ", {kind} {}", names.join(" or "));
+        }
+    }
     if let Some(when) = &rule.when {
-        // Writing to a string cannot fail.
-        let _ = write!(times, ", {when}");
+        let _ = write!(only, ", {when}");
     }
     if let Some(until) = rule.until {
-        let _ = write!(times, ", until {until}");
+        let _ = write!(only, ", until {until}");
     }
     let waiver = rule.waiver(place).map(|location| format!(" (waiver: {location})")).unwrap_or_default();
-    format!("{}: {asks}{after}{times}{waiver}", rule.name)
+    format!("{}: {asks}{after}{only}{waiver}", rule.name)
+}
+
+fn spelt(groups: &Vec<GroupName>) -> Vec<String> {
+    groups.iter().map(ToString::to_string).collect()
 }
 
 fn spoken(questions: Questions) -> String {

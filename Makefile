@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` shows a login, `make test` passes the tests.
 
-.PHONY: demo test test-all bench check build install clean help
+.PHONY: demo test test-all bench check build man packages install clean help
 
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
@@ -9,6 +9,8 @@ help:
 	@echo "make bench    figures: how far guessers get beside the bound, what denials look like, a flood"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
+	@echo "make man      the manual pages and completions, from the code"
+	@echo "make packages the deb and the rpm"
 	@echo "make install  put them on this host (DESTDIR is honoured); see README.md"
 
 demo:
@@ -32,7 +34,13 @@ build:
 	@cargo build --locked --profile module -p pam_twinlock
 	@cargo build --locked --release -p twinlock-daemon -p twinlock-admin
 
-install: build
+man:
+	@scripts/manual
+
+packages:
+	@scripts/packages
+
+install: build man
 	@scripts/install "$(DESTDIR)"
 
 clean:

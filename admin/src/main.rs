@@ -18,6 +18,8 @@ mod history;
 mod import;
 mod key;
 mod locks;
+#[cfg(test)]
+mod manual;
 mod me;
 mod outcome;
 mod places;

@@ -25,6 +25,7 @@ pub mod location;
 pub mod login;
 pub mod start;
 pub mod store;
+pub mod supervisor;
 pub mod tarpit;
 pub mod tickets;
 pub mod totp;

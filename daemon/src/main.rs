@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use twinlock_daemon::local_accounts::LocalAccounts;
 use twinlock_daemon::start;
+use twinlock_daemon::supervisor::HeldSocket;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes whatever is freed: libraries copy what was typed (an LDAP bind request, a JSON line), and the copies must not
@@ -46,6 +47,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     keep_secrets_in_memory()?;
+    let held = HeldSocket::take()?;
     have_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -54,7 +56,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let (house, audit_thread) = runtime
         .block_on(async { start::build(loaded, policy, LocalAccounts::new("/etc/passwd")) })
         .map_err(|problem| problem.to_string())?;
-    let ended = runtime.block_on(start::run(house));
+    let ended = runtime.block_on(start::run(house, held));
     drop(runtime);
     // The last records are written before the process ends.
     let _ = audit_thread.join();
@@ -79,4 +81,20 @@ fn have_descriptors() -> Result<(), String> {
     let (soft, hard) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE).map_err(cannot)?;
     let wanted = soft.max(DESCRIPTORS).min(hard);
     resource::setrlimit(resource::Resource::RLIMIT_NOFILE, wanted, hard).map_err(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_manual_page_names_every_option() {
+        let page = include_str!("../../man/twinlockd.8").replace("\\-", "-");
+        for option in Arguments::command().get_opts().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("--{option}")), "--{option}");
+        }
+        let usual = Arguments::parse_from(["twinlockd"]).config;
+        assert!(page.contains(&usual.display().to_string()));
+    }
 }

@@ -9,9 +9,11 @@ use crate::house::{Counts, House};
 use crate::local_accounts::LocalAccounts;
 use crate::location::Locations;
 use crate::store::{Emergency, Generation, SealKey, Store, StoreError};
+use crate::supervisor::{self, HeldSocket};
 use crate::tarpit::Tarpit;
 use crate::tickets::Tickets;
 use crate::{admin, clock_watch, listener, location};
+use sd_notify::NotifyState;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -126,7 +128,7 @@ pub fn build(
 ///
 /// # Errors
 /// A socket cannot be bound; the text names it.
-pub async fn run(house: House) -> Result<(), String> {
+pub async fn run(house: House, held: HeldSocket) -> Result<(), String> {
     let house = Arc::new(house);
     let told_to_end = told_to_end()?;
     house.generation.move_on(&house.store).await.map_err(|error| error.to_string())?;
@@ -136,7 +138,11 @@ pub async fn run(house: House) -> Result<(), String> {
     let bind = |path: &Path, mode| {
         listener::bind(path, mode).map_err(|error| format!("cannot listen on {}: {error}", path.display()))
     };
-    let login_socket = bind(&house.config.daemon.login_socket, 0o666)?;
+    let systemd_holds_it = held.is_there();
+    let login_socket = match held.listener(&house.config.daemon.login_socket)? {
+        Some(listener) => listener,
+        None => bind(&house.config.daemon.login_socket, 0o666)?,
+    };
     let admin_socket = bind(&house.config.daemon.admin_socket, 0o666)?;
     let (tell, stop) = watch::channel(false);
     let started = Instant::now();
@@ -148,10 +154,10 @@ pub async fn run(house: House) -> Result<(), String> {
     let prefixes = tokio::spawn(keep_prefixes(Arc::clone(&house)));
     let clock = tokio::spawn(clock_watch::watch(Arc::clone(&house)));
     let geoip = tokio::spawn(location::watch(Arc::clone(&house)));
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let watchdog = tokio::spawn(supervisor::reassure());
+    supervisor::say(&[NotifyState::Ready]);
     told_to_end.await;
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    supervisor::say(&[NotifyState::Stopping]);
 
     tell.send_replace(true);
     heartbeat.abort();
@@ -160,15 +166,17 @@ pub async fn run(house: House) -> Result<(), String> {
     geoip.abort();
     let _ = logins.await;
     let _ = commands.await;
-    for socket in [&house.config.daemon.login_socket, &house.config.daemon.admin_socket] {
-        // A socket file that stays behind is replaced at the next start.
-        let _ = std::fs::remove_file(socket);
+    // A socket file that stays behind is replaced at the next start; one that systemd holds is still in use.
+    let _ = std::fs::remove_file(&house.config.daemon.admin_socket);
+    if !systemd_holds_it {
+        let _ = std::fs::remove_file(&house.config.daemon.login_socket);
     }
     if let Err(error) = write_down(&house).await {
         house.auditor.warning(&event_line("store-unavailable", &[("error", &error.to_string())]));
     }
     house.auditor.event("stopped");
     house.store.clone().close().await;
+    watchdog.abort();
     Ok(())
 }
 

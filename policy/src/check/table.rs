@@ -178,7 +178,7 @@ fn describe(rule: &Rule, place: &Place) -> String {
     };
     let mut only = String::new();
     // Writing to a string cannot fail.
-    for (kind, names) in [("account", &rule.accounts), ("group", &rule.groups.as_ref().map(spelt))] {
+    for (kind, names) in [("account", &rule.accounts), ("group", &rule.groups.as_deref().map(spelt))] {
         if let Some(names) = names {
             let _ = write!(only, ", {kind} {}", names.join(" or "));
         }
@@ -193,7 +193,7 @@ fn describe(rule: &Rule, place: &Place) -> String {
     format!("{}: {asks}{after}{only}{waiver}", rule.name)
 }
 
-fn spelt(groups: &Vec<GroupName>) -> Vec<String> {
+fn spelt(groups: &[GroupName]) -> Vec<String> {
     groups.iter().map(ToString::to_string).collect()
 }
 

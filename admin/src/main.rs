@@ -16,12 +16,12 @@ mod enroll;
 mod explain;
 mod history;
 mod import;
+mod invite;
 mod key;
 mod locks;
 mod me;
 mod outcome;
 mod places;
-mod qr;
 mod recovery;
 mod replay;
 mod report;
@@ -54,6 +54,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Config { command: ConfigCommand::Check } => configuration::check(args),
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
+        Command::Invite(invite) => invite::run(args, invite),
         Command::Import(import) => import::run(args, import),
         Command::Recovery(recovery) => recovery::run(args, recovery),
         Command::Emergency { command } => emergency::run(args, command),
@@ -153,6 +154,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Confirmed(_)
             | Reply::Imported(_)
             | Reply::RecoveryCodes(_)
+            | Reply::InvitationMade(_)
+            | Reply::Invitations(_)
+            | Reply::InvitationRevoked(_)
             | Reply::Locked(_)
             | Reply::Revoked(_)
             | Reply::Users(_)

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     },
     /// Give a user an authenticator
     Enroll(EnrollArgs),
+    /// Make an invitation: a ticket with which a user gets a first authenticator at a login
+    Invite(InviteArgs),
     /// Take over authenticators from other software
     Import(ImportArgs),
     /// Make a user's recovery codes: ten, each good once in a code's stead. Those of an earlier set become void
@@ -362,6 +364,19 @@ pub(crate) struct EnrollArgs {
     /// Make recovery codes too, once the authenticator is active. Those of an earlier set become void
     #[arg(long)]
     pub(crate) recovery: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InviteArgs {
+    /// Name in the directory
+    #[arg(required_unless_present = "list")]
+    pub(crate) user: Option<String>,
+    /// List the invitations that are good
+    #[arg(long, conflicts_with_all = ["user", "revoke"])]
+    pub(crate) list: bool,
+    /// Make the user's invitation void
+    #[arg(long)]
+    pub(crate) revoke: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::outcome::{Answer, Failure};
 use crate::{table, terminal};
+use std::time::{SystemTime, UNIX_EPOCH};
 use twinlock_config::Config;
 use twinlock_policy::bound::Percent;
 use twinlock_policy::check::{self, RuleBound};
@@ -14,14 +15,16 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     let policy = check::accept(&loaded).map_err(Failure::Config)?;
     let table = check::table(&loaded.config, &policy);
     let bounds = check::bounds(&loaded.config, &policy);
-    let warnings = check::check(&loaded.config, &policy).warnings;
+    let mut warnings = check::check(&loaded.config, &policy).warnings;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    warnings.extend(check::expired(&policy, now));
     if args.json {
         let warnings: Vec<String> = warnings.iter().map(|finding| finding.at(&loaded).to_string()).collect();
         terminal::print_json(&serde_json::json!({
             "valid": true,
             "table": table,
             "bounds": bounds,
-            "waivers": check::waivers(&loaded.config, &policy),
+            "waivers": check::waivers(&loaded.config, &policy, now),
             "single_factors": check::single_factors(&loaded.config, &policy),
             "overlaps": check::overlaps(&loaded.config, &policy),
             "warnings": warnings,
@@ -39,7 +42,7 @@ pub(crate) fn check(args: &Args) -> Result<Answer, Failure> {
     for rule in &bounds {
         terminal::print(&bound(rule))?;
     }
-    for waiver in check::waivers(&loaded.config, &policy) {
+    for waiver in check::waivers(&loaded.config, &policy, now) {
         terminal::print(&format!(
             "waiver: {waiver}: the place stands in for the code; it is no factor to an auditor"
         ))?;

@@ -3,12 +3,12 @@
 use crate::args::{Args, EnrollArgs};
 use crate::client::{Client, unexpected};
 use crate::outcome::{Answer, Failure};
-use crate::qr::Picture;
 use crate::{recovery, terminal};
 use serde::Serialize;
 use twinlock_control::{
     AuthenticatorReport, AuthenticatorState, Enrolled, ErrorKind, Reply, Request, SecretText,
 };
+use twinlock_qr::Picture;
 
 /// So often a code may be mistyped.
 const TRIES: u32 = 3;

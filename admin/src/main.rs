@@ -16,6 +16,7 @@ mod enroll;
 mod explain;
 mod history;
 mod import;
+mod invite;
 mod key;
 mod locks;
 #[cfg(test)]
@@ -23,7 +24,6 @@ mod manual;
 mod me;
 mod outcome;
 mod places;
-mod qr;
 mod recovery;
 mod replay;
 mod report;
@@ -57,6 +57,7 @@ fn run(args: &Args) -> Result<Answer, Failure> {
         Command::Config { command: ConfigCommand::Check } => configuration::check(args),
         Command::Config { command: ConfigCommand::Show } => configuration::show(args),
         Command::Enroll(enroll) => enroll::run(args, enroll),
+        Command::Invite(invite) => invite::run(args, invite),
         Command::Import(import) => import::run(args, import),
         Command::Recovery(recovery) => recovery::run(args, recovery),
         Command::Emergency { command } => emergency::run(args, command),
@@ -156,6 +157,9 @@ fn show(args: &Args, request: &Request) -> Result<Answer, Failure> {
             | Reply::Confirmed(_)
             | Reply::Imported(_)
             | Reply::RecoveryCodes(_)
+            | Reply::InvitationMade(_)
+            | Reply::Invitations(_)
+            | Reply::InvitationRevoked(_)
             | Reply::Locked(_)
             | Reply::Revoked(_)
             | Reply::Users(_)

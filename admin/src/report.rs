@@ -73,6 +73,10 @@ pub(crate) fn status(status: &Status) -> String {
         None => {}
     }
     sheet.list("code waived by", &status.waivers, "no rule");
+    if status.grace_accounts > 0 {
+        let accounts = count(status.grace_accounts, "account");
+        sheet.line("let in by grace", &format!("{accounts} without an authenticator"));
+    }
     if let Some(geoip) = &status.geoip {
         sheet.list("GeoIP file", &database(geoip), "");
     }

@@ -36,10 +36,10 @@ pub use load::{Loaded, load, parse};
 pub use network::Network;
 pub use problem::{Position, Problem, Problems};
 pub use schema::{
-    AccountState, Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, Familiar,
-    GeoipSettings, LocationSettings, Lockout, Nesting, Prompt, RequiredFactor, RuleSettings, SecretRef,
-    ServiceSettings, SourceLimit, SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls, TlsMode,
-    TotpAlgorithm, TotpSettings, WhenSettings, WithoutAddress,
+    AccountState, Audit, CodeBudget, Config, Daemon, DirectoryKind, DirectorySettings, EnrollSettings,
+    Familiar, GeoipSettings, LocationSettings, Lockout, Nesting, Prompt, RequiredFactor, RuleSettings,
+    SecretRef, ServiceSettings, SourceLimit, SpreadLimit, StoreBackend, StoreSettings, TarpitSettings, Tls,
+    TlsMode, TotpAlgorithm, TotpSettings, WhenSettings, WithoutAddress,
 };
 pub use secret::SecretError;
 pub use size::Size;

@@ -447,6 +447,20 @@ pub struct RuleSettings {
     /// This rule knowingly rests on one thing only.
     #[serde(default)]
     pub single_factor: bool,
+    /// Where accounts without an authenticator get one with their password alone; left out, nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<EnrollSettings>,
+}
+
+/// `enroll = { … }`: the first authenticator of an account, made in a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrollSettings {
+    /// `networks` locations. Elsewhere an invitation is needed.
+    pub from: Vec<String>,
+    /// Until that day is over (UTC), an account without an authenticator needs no code there; left out, it always does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_until: Option<Day>,
 }
 
 /// `when = { … }`: a part of the week, by the clocks of one time zone.

@@ -1,7 +1,7 @@
 //! twinlock.toml(5), made from the schema: its tables, keys, documentation and defaults. What stands in the page is what the
 //! schema says, so it cannot drift. `make man` says by TWINLOCK_MANUAL where to.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use roff::{Inline, Roff, bold, italic, roman};
 use std::collections::{BTreeMap, HashSet};

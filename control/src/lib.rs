@@ -5,12 +5,14 @@
 
 mod explain;
 mod history;
+mod invite;
 
 pub use explain::{
     Difference, ExplainQuery, Explained, LastLoginReport, Me, OwnAttempt, ReplayPage, ReplayQuery, Treatment,
     Would,
 };
 pub use history::{Cursor, HISTORY_PAGE, HistoryPage, HistoryQuery, RecordedAttempt};
+pub use invite::{InvitationMade, InvitationReport, InvitationRevoked, Invitations};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -107,6 +109,18 @@ pub enum Request {
     },
     /// Make a new set of recovery codes; those of an earlier set are void.
     Recovery {
+        /// Name in the directory.
+        user: String,
+    },
+    /// Make an invitation, with which a user gets a first authenticator at a login; an earlier one is void.
+    Invite {
+        /// Name in the directory.
+        user: String,
+    },
+    /// The invitations that are good.
+    InviteList {},
+    /// Make a user's invitation void.
+    InviteRevoke {
         /// Name in the directory.
         user: String,
     },
@@ -240,6 +254,12 @@ pub enum Reply {
     User(UserReport),
     /// To [`Request::Recovery`].
     RecoveryCodes(RecoveryCodes),
+    /// To [`Request::Invite`].
+    InvitationMade(InvitationMade),
+    /// To [`Request::InviteList`].
+    Invitations(Invitations),
+    /// To [`Request::InviteRevoke`].
+    InvitationRevoked(InvitationRevoked),
     /// To [`Request::UserRevoke`].
     Revoked(Revoked),
     /// To [`Request::UserList`] and [`Request::UserListWithout`].
@@ -338,6 +358,9 @@ pub struct Status {
     pub history_problem: Option<String>,
     /// Rules by which a place stands in for the code.
     pub waivers: Vec<String>,
+    /// Accounts that such a rule has let in because they have no authenticator yet, and that have none now.
+    #[serde(default)]
+    pub grace_accounts: u64,
     /// The GeoIP file, where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub geoip: Option<GeoipStatus>,

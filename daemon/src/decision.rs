@@ -57,6 +57,8 @@ pub enum Reason {
     WrongCode,
     /// The account has no authenticator, and the rule asks for a code.
     NoAuthenticator,
+    /// The new authenticator was shown, and no code of it was typed.
+    EnrollmentUnconfirmed,
     /// The code was spent already.
     ReplayedCode,
     /// The code is being used by another attempt at this moment.
@@ -121,6 +123,7 @@ impl Reason {
             Self::NoBindLeft => "no-bind-left",
             Self::WrongCode => "wrong-code",
             Self::NoAuthenticator => "no-authenticator",
+            Self::EnrollmentUnconfirmed => "enrollment-unconfirmed",
             Self::ReplayedCode => "replayed-code",
             Self::CodeInUse => "code-in-use",
             Self::WrongPassword => "wrong-password",

@@ -148,6 +148,14 @@ impl Dialogue {
         Ok((new, self.ask(AGAIN_PROMPT, deadline).await?))
     }
 
+    /// Asks for one more code. The person has as long as for all the questions before.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub async fn confirmation(&mut self) -> Result<Secret, Broken> {
+        self.ask(CODE_PROMPT, Deadline::within(TYPING)).await
+    }
+
     /// Whether the other side has hung up, or speaks although nothing was asked.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::attempt::AttemptId;
 use crate::decision::Reason;
 use crate::directory::PasswordProof;
 use crate::store::EmergencyProof;
-use crate::totp::CodeProof;
+use crate::totp::{CodeProof, FirstCode};
 use twinlock_policy::{AccountId, Plan};
 
 /// Everything the rule asks was proved, or an emergency password was spent.
@@ -30,6 +30,24 @@ impl Grant {
         let code_proved = code.is_some_and(|proof| of_this(proof.attempt(), proof.account()));
         let password_proved = password.is_some_and(|proof| of_this(proof.attempt(), proof.account()));
         if (factors.code && !code_proved) || (factors.password && !password_proved) {
+            return None;
+        }
+        Some(Self { reason: Reason::RuleMet })
+    }
+
+    /// A grant, if `plan` is satisfied by the first code of a new authenticator and this password.
+    #[must_use]
+    pub fn by_first_code(
+        plan: &Plan,
+        attempt: AttemptId,
+        account: &AccountId,
+        code: &FirstCode,
+        password: Option<&PasswordProof>,
+    ) -> Option<Self> {
+        let Plan::Require { factors, .. } = plan else { return None };
+        let of_this = |by: AttemptId, whose: &AccountId| by == attempt && whose == account;
+        let password_proved = password.is_some_and(|proof| of_this(proof.attempt(), proof.account()));
+        if !of_this(code.attempt(), code.account()) || (factors.password && !password_proved) {
             return None;
         }
         Some(Self { reason: Reason::RuleMet })

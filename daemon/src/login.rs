@@ -7,6 +7,7 @@
 mod current;
 mod diagnose;
 mod emergency;
+mod first;
 mod last;
 mod recovery;
 mod steps;
@@ -22,13 +23,13 @@ use crate::dialogue::{Answers, Dialogue};
 use crate::directory::Account;
 use crate::grant::Grant;
 use crate::house::House;
-use crate::store::{Bind, Settled, Settlement, Visit};
+use crate::store::{Bind, BindNeed, Settled, Settlement, Visit};
 use crate::tarpit::{Charge, Gate, Try};
 use crate::tickets::MustChange;
 use diagnose::{Doubt, diagnose, news_for_owner, unless_stolen};
 use std::time::Duration;
 use steps::{
-    Typed, admitted, after, code_of, nobody, prove, refused, standing, unless_disabled, veiled,
+    Typed, admitted, after, code_of, is_disabled, nobody, prove, refused, standing, unless_disabled, veiled,
     watch_for_sprays,
 };
 
@@ -36,7 +37,7 @@ pub(crate) use current::prove_current;
 pub(crate) use last::visit;
 pub(crate) use steps::{allowed_factors, find};
 use tokio::time::Instant;
-use twinlock_policy::{Prefix, Subject, Username};
+use twinlock_policy::{Factors, Prefix, Subject, Username};
 use twinlock_protocol::{AuthTok, Verdict};
 
 /// From the last answer to the verdict; below the module's 20 s.
@@ -82,8 +83,10 @@ pub async fn login(house: &House, id: AttemptId, caller: &Caller, mut dialogue: 
     let ended = match judge(house, id, caller, &mut dialogue, &mut record).await {
         Ok(judged) => {
             let used = recovery::Used::of(&judged.charge);
+            let first = first::Done::of(&judged.charge, judged.account.as_ref());
             let ended = settle(house, &dialogue, judged).await;
             recovery::tell(house, &mut dialogue, used, &ended.decision).await;
+            first::tell(house, caller, &mut dialogue, first, &ended.decision).await;
             ended
         }
         Err(decision) => {
@@ -156,24 +159,40 @@ async fn judge(
         return Err(Decision::Deny(Reason::NotAsked));
     }
     let earn = house.locations.earning(&own, &name, factors).filter(|_| caller.trusted).map(Box::new);
-    let typed = Typed::sorted(answers, factors, earn);
+    let door = first::door(house, &account, &plan, &own, &answers, record).await?;
+    let mut typed = Typed::sorted(answers, factors, earn);
+    if door.is_some() {
+        typed.proofs.bind = BindNeed::AfterCodeIfAny;
+    }
 
     let charge =
         house.tarpit.charge(&tried, &account, typed.proofs).await.map_err(|why| refused(why, record))?;
     let code = code_of(&charge, factors, record);
+    // An account that has no authenticator yet, and may get one or do without.
+    let way = first::way(&charge, door);
+    let asked =
+        Factors { code: factors.code && !way.as_ref().is_some_and(first::Way::is_by_place), ..factors };
     let in_field = typed.password.may_hold_code();
     let (password_typed, authtok) = typed.password.split(code.length);
-    let (proved, bind) = match code.denial.filter(|_| factors.code) {
+    let (proved, bind) = match code.denial.filter(|_| factors.code && way.is_none()) {
         Some(reason) => (Err(Decision::Deny(reason)), Bind::NotSent),
-        None => prove(house, &tried, &account, &password_typed, factors, record).await,
+        None => prove(house, &tried, &account, &password_typed, asked, record).await,
     };
     let standing = standing(&account, proved.as_ref());
-    let decision = match proved {
-        Err(decision) => decision,
-        Ok(password) => Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref())
-            .map_or(Decision::Deny(Reason::RuleNotMet), |grant| admitted(grant, standing)),
+    let (decision, first) = match (proved, way) {
+        (Err(decision), _) => (decision, None),
+        (Ok(_), Some(_)) if is_disabled(&charge) => (Decision::Deny(Reason::DisabledByAdministrator), None),
+        (Ok(password), Some(way)) => {
+            let proved = (&plan, password.as_ref());
+            first::let_in(house, dialogue, &tried, (&account, standing), proved, &way, record).await
+        }
+        (Ok(password), None) => {
+            let grant = Grant::satisfied_by(&plan, id, &account.id, code.proof, password.as_ref());
+            (grant.map_or(Decision::Deny(Reason::RuleNotMet), |grant| admitted(grant, standing)), None)
+        }
     };
     let decision = unless_disabled(&charge, decision);
+    let charge = charge.with_first(first);
     let after = after(&account, standing, &password_typed);
     if matches!(decision, Decision::Deny(Reason::WrongCode | Reason::WrongPassword | Reason::NoAuthenticator))
     {
@@ -200,7 +219,9 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
-        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword | Reason::Barred(_))
+        Decision::Deny(
+            Reason::Abandoned | Reason::TimedOut | Reason::RepeatedPassword | Reason::Barred(_),
+        )
         | Decision::Unavailable(_) => Settlement::Released,
         // Only where the code is what was said no to: behind a waiver, the password was guessed all the same.
         Decision::Deny(Reason::ReplayedCode | Reason::CodeInUse) if judged.charge.repeats_own_code() => {

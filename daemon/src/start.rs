@@ -181,7 +181,7 @@ pub async fn run(house: House, held: HeldSocket) -> Result<(), String> {
 }
 
 fn say_how_it_starts(house: &House) {
-    let waivers = check::waivers(&house.config, &house.policy);
+    let waivers = check::waivers(&house.config, &house.policy, house.clock.now().wall.0);
     house.auditor.event(&event_line("started", &[("version", env!("CARGO_PKG_VERSION"))]));
     if let Some(day) = house.tarpit.observes_until() {
         let until = day.to_string();

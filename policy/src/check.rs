@@ -89,7 +89,10 @@ pub fn check(config: &Config, policy: &Policy) -> Findings {
 
 /// The last failed bind below the directory's lock-out is kept for a right code.
 fn check_binds(config: &Config, policy: &Policy, findings: &mut Findings) {
-    let bare = |rule: &&Rule| matches!(rule.effect, Effect::Require(Factors { password: true, code: false }));
+    let bare = |rule: &&Rule| {
+        rule.enroll.is_some()
+            || matches!(rule.effect, Effect::Require(Factors { password: true, code: false }))
+    };
     let Some(rule) = policy.rules.iter().find(bare) else { return };
     for (name, _) in config.directory.iter().filter(|(_, directory)| directory.lockout.failures < 3) {
         findings.errors.push(Finding {
@@ -166,9 +169,9 @@ fn holds_everybody(network: &Network) -> bool {
     network.net().prefix_len() == 0
 }
 
-/// Rules by which a place stands in for the code: `rule (location)`.
+/// Rules by which a place stands in for the code at `now`, in seconds since 1970: `rule (location)`.
 #[must_use]
-pub fn waivers(config: &Config, policy: &Policy) -> Vec<String> {
+pub fn waivers(config: &Config, policy: &Policy, now: u64) -> Vec<String> {
     let waives = |name: &&LocationName| {
         config.location.get(name.as_str()).is_some_and(|settings| !settings.needs_geoip())
     };
@@ -184,6 +187,7 @@ pub fn waivers(config: &Config, policy: &Policy) -> Vec<String> {
                 rule.from.iter().flatten().filter(waives).map(LocationName::as_str).collect();
             (!places.is_empty()).then(|| format!("{} ({})", rule.name, places.join(", ")))
         })
+        .chain(policy.rules.iter().filter_map(|rule| grace(rule, now)))
         .collect()
 }
 
@@ -199,4 +203,29 @@ pub fn single_factors(config: &Config, policy: &Policy) -> Vec<String> {
         }
     };
     policy.rules.iter().filter_map(told).collect()
+}
+
+/// A rule whose places stand in for the code until a day, for accounts without an authenticator.
+fn grace(rule: &Rule, now: u64) -> Option<String> {
+    let enroll = rule.enroll.as_ref()?;
+    let day = enroll.grace_until.filter(|day| now < day.end_s())?;
+    let places: Vec<&str> = enroll.from.iter().map(LocationName::as_str).collect();
+    Some(format!("{} (until {day} for accounts without an authenticator: {})", rule.name, places.join(", ")))
+}
+
+/// What is over at `now`, in seconds since 1970, and says nothing any more.
+#[must_use]
+pub fn expired(policy: &Policy, now: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let grace = rule.enroll.as_ref().and_then(|enroll| enroll.grace_until);
+        if let Some(day) = grace.filter(|day| day.end_s() <= now) {
+            findings.push(Finding {
+                key: format!("rule[{index}].enroll.grace_until"),
+                message: format!("{day} is over: the rule \"{}\" asks everybody for a code", rule.name),
+                hint: "remove it".into(),
+            });
+        }
+    }
+    findings
 }

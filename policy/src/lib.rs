@@ -23,7 +23,7 @@ pub use explain::{ConditionLook, Explanation, Outcome, RuleLook};
 pub use names::{AccountId, GroupName, LocationName, RuleName, Service, Username, UsernameError};
 pub use origin::{Earned, EarnedBy, Listing, Moment, Origin, Seen};
 pub use place::{Place, is_private};
-pub use plan::{Plan, Policy, Questions};
+pub use plan::{Entrance, Plan, Policy, Questions};
 pub use rule::{Accepted, Factors, Subject};
 pub use source::{Prefix, Source};
 pub use stand::{LaneKey, Stand};

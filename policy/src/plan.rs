@@ -8,7 +8,7 @@ use crate::rule::{Accepted, Effect, Factors, Rule, Subject};
 use crate::source::Source;
 use crate::truth::Truth;
 use std::collections::BTreeMap;
-use twinlock_config::{Config, Prompt, ServiceSettings};
+use twinlock_config::{Config, Day, Prompt, ServiceSettings};
 
 /// What is asked of whoever comes through this door, the same for every name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,18 @@ impl Plan {
         }
     }
 
+    /// The same with `place` standing in for the code, for an account that has no authenticator yet.
+    pub fn with_grace(self, place: &Entrance) -> Self {
+        match self {
+            Self::Require { rule, factors, waiver: _ } if place.grace.is_some() => Self::Require {
+                rule,
+                factors: Factors { code: false, ..factors },
+                waiver: Some(place.location.clone()),
+            },
+            other @ (Self::Require { .. } | Self::Deny { .. } | Self::Unavailable { .. }) => other,
+        }
+    }
+
     /// What must be proved; nothing where nothing would help.
     #[must_use]
     pub const fn factors(&self) -> Factors {
@@ -91,6 +103,15 @@ impl Plan {
             Self::Deny { .. } | Self::Unavailable { .. } => Factors { password: false, code: false },
         }
     }
+}
+
+/// A place where an account without an authenticator gets its first one, once its password is proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    /// The location that holds the source.
+    pub location: LocationName,
+    /// The last day (UTC) on which such an account needs no code here, if it is not over.
+    pub grace: Option<Day>,
 }
 
 /// The configuration's locations, services and rules, ready to be asked.
@@ -168,6 +189,19 @@ impl Policy {
             questions.password = true;
         }
         questions
+    }
+
+    /// Whether the rule that decided lets an account enrol at this place. Where the time is not believed, no grace holds.
+    #[must_use]
+    pub fn entrance(&self, plan: &Plan, place: &Place) -> Option<Entrance> {
+        let Plan::Require { rule: decided, factors: Factors { password: true, code: true }, .. } = plan
+        else {
+            return None;
+        };
+        let enroll = self.rules.iter().find(|rule| rule.name == *decided)?.enroll.as_ref()?;
+        let location = enroll.from.iter().find(|name| place.networks.contains(name))?;
+        let holds = |day: &Day| place.at.is_some_and(|at| at.0 < day.end_s());
+        Some(Entrance { location: location.clone(), grace: enroll.grace_until.filter(holds) })
     }
 
     /// What this account must prove here: by the first rule that is not false.

@@ -97,6 +97,14 @@ pub(crate) struct Rule {
     pub(crate) after: Vec<Method>,
     pub(crate) effect: Effect,
     pub(crate) single_factor: bool,
+    pub(crate) enroll: Option<Enroll>,
+}
+
+/// Where an account without an authenticator gets its first one, and until when it needs no code there.
+#[derive(Debug, Clone)]
+pub(crate) struct Enroll {
+    pub(crate) from: Vec<LocationName>,
+    pub(crate) grace_until: Option<Day>,
 }
 
 impl Rule {
@@ -127,6 +135,10 @@ impl Rule {
                 .collect(),
             effect,
             single_factor: settings.single_factor,
+            enroll: settings.enroll.as_ref().map(|enroll| Enroll {
+                from: enroll.from.iter().cloned().map(LocationName::new).collect(),
+                grace_until: enroll.grace_until,
+            }),
         }
     }
 

@@ -385,7 +385,7 @@ fn the_table_has_a_row_for_every_place_that_can_be_told_apart() {
     // It may lie at home or abroad.
     assert_eq!(rules("provider"), "abroad: deny; all: password + code");
     assert_eq!(rules("usual"), format!("abroad: deny; {usual}usual); all: password + code"));
-    assert_eq!(check::waivers(&config, &Policy::new(&config)), ["usual (usual, this-week)"]);
+    assert_eq!(check::waivers(&config, &Policy::new(&config), 0), ["usual (usual, this-week)"]);
     let config = parsed(
         "[[rule]]\nname = \"usual\"\nfrom = [\"usual\", \"this-week\"]\nuntil = \"2027-01-31\"\n\
          when = { days = [\"mon-tue\"], from = \"08:00\", zone = \"UTC\" }\nrequire = [\"password\"]\n\

@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use twinlock_config::{
-    Config, DirectoryKind, DirectorySettings, LocationSettings, RequiredFactor, RuleSettings, SecretRef,
-    ServiceSettings, Span, StoreBackend, StoreSettings, WithoutAddress,
+    Config, DirectoryKind, DirectorySettings, EnrollSettings, LocationSettings, RequiredFactor, RuleSettings,
+    SecretRef, ServiceSettings, Span, StoreBackend, StoreSettings, WithoutAddress,
 };
 use twinlock_policy::bound::Percent;
 use twinlock_policy::*;
@@ -291,7 +291,50 @@ fn a_place_waives_no_code_that_a_key_stands_for() {
     let key = Accepted { publickey: true, sshd: false };
     let at = place(&policy, "192.0.2.9", "sshd");
     assert_eq!(decided(&policy, &at, key, "alice", Some(&[])), "key and password:p");
-    assert_eq!(check::waivers(&config, &policy), [""; 0]);
+    assert_eq!(check::waivers(&config, &policy, 0), [""; 0]);
+}
+
+/// Promise 1: only the rule that decides, only from its own places, and till the end of the last day.
+#[test]
+fn an_account_enrols_where_its_own_rule_says_so_and_grace_ends_with_its_day() {
+    let enroll = EnrollSettings {
+        from: vec!["office".into()],
+        grace_until: Some("2027-01-31".to_owned().try_into().unwrap()),
+    };
+    let with = |name: &str, groups: Option<Vec<String>>| RuleSettings {
+        groups,
+        enroll: Some(enroll.clone()),
+        ..require(name, &[PASSWORD, CODE])
+    };
+    let both = config(
+        &[("office", "192.0.2.0/24")],
+        vec![with("staff", list(&["staff"])), require("others", &[PASSWORD, CODE])],
+    );
+    let policy = Policy::new(&both);
+    let end = 1_801_440_000;
+    let name = Username::from_pam(b"alice").unwrap();
+    let entrance = |source: &str, at: Option<u64>, groups: &[&str]| {
+        let seen = Seen { at: at.map(Moment), ..Seen::default() };
+        let place = policy.place(Source::Address(source.parse().unwrap()), Service::new("sshd"), &seen);
+        let groups: Vec<_> = groups.iter().map(|group| GroupName::new(*group)).collect();
+        let subject = Subject::Account { names: std::slice::from_ref(&name), groups: Some(&groups) };
+        let plan = policy.plan(&place, Accepted::default(), subject);
+        let entrance = policy.entrance(&plan, &place)?;
+        let factors = plan.with_grace(&entrance).factors();
+        Some((entrance.location.to_string(), entrance.grace.is_some(), factors.code))
+    };
+    let office = || "office".to_owned();
+    assert_eq!(entrance("192.0.2.9", Some(end - 1), &["staff"]), Some((office(), true, false)));
+    assert_eq!(entrance("192.0.2.9", Some(end), &["staff"]), Some((office(), false, true)));
+    assert_eq!(entrance("192.0.2.9", None, &["staff"]), Some((office(), false, true)), "no time, no grace");
+    assert_eq!(entrance("198.51.100.9", Some(0), &["staff"]), None);
+    assert_eq!(entrance("192.0.2.9", Some(0), &[]), None, "another rule decides");
+
+    let listed = |now| check::waivers(&both, &policy, now);
+    assert_eq!(listed(end - 1), ["staff (until 2027-01-31 for accounts without an authenticator: office)"]);
+    assert_eq!(listed(end), [""; 0]);
+    assert!(check::expired(&policy, end - 1).is_empty());
+    assert_eq!(check::expired(&policy, end)[0].key, "rule[0].enroll.grace_until");
 }
 
 fn errors(rules: Vec<RuleSettings>) -> Vec<String> {
@@ -367,7 +410,7 @@ fn the_table_names_every_service_and_place() {
         row.rules,
         ["desks: password, group staff (waiver: office)", "everyone else: password + code"]
     );
-    assert_eq!(check::waivers(&config, &Policy::new(&config)), ["desks (office)"]);
+    assert_eq!(check::waivers(&config, &Policy::new(&config), 0), ["desks (office)"]);
 }
 
 #[test]

@@ -194,6 +194,30 @@ impl Host {
         let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     }
 
+    /// Logs in by keyboard-interactive from one of [`AROUND`] and puts each question, with what ssh shows before it, to
+    /// `answer`. The terminal takes UTF-8. One at a time.
+    ///
+    /// # Panics
+    /// ssh cannot be run.
+    #[must_use]
+    pub fn ssh_talking(&self, source: &str, user: &str, mut answer: impl FnMut(&str) -> String) -> Session {
+        self.prepare("", "");
+        let mut command = self.ssh_command(here(source), user, "keyboard-interactive");
+        command.args(["-b", source]).env("SSH_ASKPASS", self.folder.join("ask-the-story"));
+        let mut ssh =
+            command.env("LC_ALL", "C.UTF-8").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (question, draft) = (self.folder.join("question"), self.folder.join("answer.draft"));
+        while ssh.try_wait().unwrap().is_none() {
+            if let Ok(asked) = fs::read_to_string(&question) {
+                fs::remove_file(&question).unwrap();
+                fs::write(&draft, answer(&asked) + "\n").unwrap();
+                fs::rename(&draft, self.folder.join("answered")).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.session(&ssh.wait_with_output().unwrap())
+    }
+
     fn answering(&self, source: &str, user: &str, answer: &str, helper: &str) -> Command {
         let mut command = self.ssh_command(here(source), user, "keyboard-interactive");
         command.args(["-b", source]).env("SSH_ASKPASS", self.folder.join(helper)).env("ANSWER", answer);
@@ -353,6 +377,11 @@ fn fill(folder: &Path, site: &Site, users: &[&str]) {
          *ew?password:*) cat \"$HOST_FOLDER/new\";; *) cat \"$HOST_FOLDER/password\";; esac\n",
     );
     script(&folder.join("answer"), "#!/bin/sh\nprintf '%s\\n' \"$ANSWER\"\n");
+    script(
+        &folder.join("ask-the-story"),
+        "#!/bin/sh\ncd \"$HOST_FOLDER\"\nprintf '%s' \"$1\" >question.draft\nmv question.draft question\n\
+         until [ -e answered ]; do sleep 0.05; done\ncat answered\nrm answered\n",
+    );
     // ssh takes the answer once nobody holds the pipe's end any more, and has sent it by the time it is killed.
     script(
         &folder.join("answer-and-hang-up"),

@@ -23,6 +23,7 @@ pub(super) fn check(checker: &mut Checker<'_>, config: &Config) {
         groups(checker, &key, rule, config);
         when(checker, &key, rule);
         outcome(checker, &key, rule);
+        enroll(checker, &key, rule, config);
     }
 }
 
@@ -129,6 +130,33 @@ fn outcome(checker: &mut Checker<'_>, key: &str, rule: &RuleSettings) {
                 let key = child(key, "single_factor");
                 checker.refuse(&key, "means nothing in a rule that refuses", "leave it out");
             }
+        }
+    }
+}
+
+/// A stolen password must not be enough to enrol: a place stands beside it that nobody else has.
+fn enroll(checker: &mut Checker<'_>, key: &str, rule: &RuleSettings, config: &Config) {
+    let Some(enroll) = &rule.enroll else { return };
+    let key = child(key, "enroll");
+    let asks = |factor| rule.require.as_ref().is_some_and(|factors| factors.contains(&factor));
+    if !asks(RequiredFactor::Password) || !asks(RequiredFactor::Code) {
+        checker.refuse(
+            &key,
+            "stands in a rule that does not ask password and code",
+            "whoever enrols proves the password there, and a code from then on; leave it out here",
+        );
+    }
+    let from = child(&key, "from");
+    if enroll.from.is_empty() {
+        checker.refuse(&from, "is empty", "leave enroll out where only invitations are to count");
+    }
+    for (index, name) in enroll.from.iter().enumerate() {
+        if config.location.get(name).is_none_or(|location| location.networks().is_empty()) {
+            checker.refuse(
+                &element(&from, index),
+                "is no location of networks",
+                "name a [location.NAME] with networks; countries, earned places and the reserved ones do not count here",
+            );
         }
     }
 }

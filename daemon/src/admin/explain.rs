@@ -201,11 +201,37 @@ async fn by_tarpit(
     let recovery = house.store.recovery_left(&account.id).await.map_err(|error| of_store(&error))?;
     explained.recovery_codes_left = Some(recovery);
     if needs_code && active == 0 && recovery == 0 {
-        explained.changes.push(format!("an authenticator: twinlock enroll {}", account.name));
-        return Ok((Would::BeDenied, Reason::NoAuthenticator));
+        return Ok(without_authenticator(house, asked, place, account, stolen.is_some(), explained));
     }
     if key == LaneKey::Unfamiliar && closed_for_s == 0 {
         explained.unknown.push("whether strangers' guesses have raised this lane to two codes".into());
     }
     Ok((Would::LetIn, Reason::RuleMet))
+}
+
+/// What an account without an authenticator gets where a code is asked.
+fn without_authenticator(
+    house: &House,
+    asked: &Asked,
+    place: &Place,
+    account: &Account,
+    looks_stolen: bool,
+    explained: &mut Explained,
+) -> (Would, Reason) {
+    let own = house.locations.place_of(&house.policy, place, &asked.name, &account.id);
+    let subject = Subject::Account { names: &account.names, groups: account.groups.as_deref() };
+    let plan = house.policy.plan(&own, asked.accepted, subject);
+    let entrance = house.policy.entrance(&plan, &own).filter(|_| !looks_stolen);
+    if let Some(day) = entrance.as_ref().and_then(|entrance| entrance.grace) {
+        explained.changes.push(format!("after {day} (UTC) it needs a code here"));
+        return (Would::LetIn, Reason::RuleMet);
+    }
+    if entrance.is_some() {
+        explained
+            .changes
+            .push("the right password here shows it an authenticator, where two questions are asked".into());
+    }
+    let name = &account.name;
+    explained.changes.push(format!("an authenticator: twinlock enroll {name}, or twinlock invite {name}"));
+    (Would::BeDenied, Reason::NoAuthenticator)
 }

@@ -7,6 +7,7 @@ mod emergency;
 mod enroll;
 mod explain;
 mod history;
+mod invite;
 mod lock;
 mod locks;
 mod me;
@@ -161,6 +162,9 @@ async fn answer(
             enroll::confirm(house, peer, &user, Secret::copy_of(code.expose().as_bytes())).await
         }
         Request::Recovery { user } => recovery::renew(house, peer, &user).await,
+        Request::Invite { user } => invite::make(house, peer, &user).await,
+        Request::InviteList {} => invite::list(house).await,
+        Request::InviteRevoke { user } => invite::revoke(house, peer, &user).await,
         Request::UserRevoke { user, label } => enroll::revoke(house, peer, &user, &label).await,
         Request::UserList { after } => users::page(house, after).await,
         Request::UserListWithout { first } => listing.without(house, first).await,
@@ -213,7 +217,8 @@ async fn status(house: &House, started: Instant) -> Result<Reply, Reply> {
         records_lost: house.auditor.lost(),
         history_lost: house.history.lost(),
         history_problem: house.history.problem(),
-        waivers: check::waivers(&house.config, &house.policy),
+        waivers: check::waivers(&house.config, &house.policy, house.clock.now().wall.0),
+        grace_accounts: totals.grace_accounts,
         geoip: house.locations.geoip(),
         observes_until: house.tarpit.observes_until().map(|day| day.to_string()),
         store_restored: house.store.is_restored(),

@@ -39,6 +39,8 @@ pub enum Proved {
     Right,
     /// A recovery code, and right.
     Recovery,
+    /// No code yet, but an invitation to get one, and right.
+    Invited,
     /// Compared and wrong.
     Wrong,
     /// Right, but spent or reserved already.
@@ -51,6 +53,7 @@ impl Proved {
             Self::No => "-",
             Self::Right => "right",
             Self::Recovery => "recovery",
+            Self::Invited => "invited",
             Self::Wrong => "wrong",
             Self::Used => "used",
         }

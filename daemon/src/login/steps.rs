@@ -283,6 +283,8 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
             (Some(proof), None, proved)
         }
         CodeOutcome::NoAuthenticator => (None, Some(Reason::NoAuthenticator), Proved::No),
+        // Good for getting an authenticator, and for nothing else.
+        CodeOutcome::Invited => (None, Some(Reason::NoAuthenticator), Proved::Invited),
         // Behind a waiver, what is no code is part of the password.
         CodeOutcome::Wrong if !factors.code => (None, None, Proved::No),
         CodeOutcome::Wrong => (None, Some(Reason::WrongCode), Proved::Wrong),
@@ -296,11 +298,15 @@ pub(super) fn code_of<'a>(charge: &'a Charge, factors: Factors, record: &mut Rec
 /// Everything was compared and will be counted as always: that an administrator has locked the account shows in no
 /// question, no time, and no lane.
 pub(super) fn unless_disabled(charge: &Charge, decision: Decision) -> Decision {
-    let disabled = charge.of_account().is_some_and(|(_, charge)| charge.is_disabled());
     match decision {
-        Decision::Grant(_) if disabled => Decision::Deny(Reason::DisabledByAdministrator),
+        Decision::Grant(_) if is_disabled(charge) => Decision::Deny(Reason::DisabledByAdministrator),
         decided @ (Decision::Grant(_) | Decision::Deny(_) | Decision::Unavailable(_)) => decided,
     }
+}
+
+/// Whether an administrator has locked the account.
+pub(super) fn is_disabled(charge: &Charge) -> bool {
+    charge.of_account().is_some_and(|(_, charge)| charge.is_disabled())
 }
 
 /// Nothing was compared: a refusal looks like any denial, an outage like an outage.

@@ -17,8 +17,10 @@ pub enum BindNeed {
     None,
     /// It is, and no code.
     Bare,
-    /// Only after a right code.
+    /// Only after a right code or an invitation.
     AfterCode,
+    /// The same; and without one if the account has no authenticator.
+    AfterCodeIfAny,
 }
 
 /// What became of the bind.

@@ -4,9 +4,10 @@
 use super::account::{self, BindNeed, Left};
 use super::authenticators;
 use super::earned::Earn;
+use super::first::First;
 use super::settle::{Ending, Orphan, Orphans};
 use super::writer::Room;
-use super::{StoreError, disabled, recovery, sql_int, uint};
+use super::{StoreError, disabled, invitations, recovery, sql_int, uint};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{
@@ -103,6 +104,7 @@ pub struct Charge {
     spent: bool,
     recovery_left: Option<u64>,
     disabled: bool,
+    first: Option<First>,
     otherwise: Option<Ending>,
     orphans: Orphans,
 }
@@ -174,6 +176,18 @@ impl Charge {
         self.earn.as_deref()
     }
 
+    /// What its settlement does for an account without an authenticator, if it is granted.
+    #[must_use]
+    pub const fn first(&self) -> Option<&First> {
+        self.first.as_ref()
+    }
+
+    /// Says what that is.
+    pub fn with_first(mut self, first: Option<First>) -> Self {
+        self.first = first;
+        self
+    }
+
     /// Whether the charge itself has spent the step.
     pub(super) const fn spent(&self) -> bool {
         self.spent
@@ -213,6 +227,7 @@ const fn proof_of(outcome: &CodeOutcome) -> Option<&CodeProof> {
         CodeOutcome::Right(proof) => Some(proof),
         CodeOutcome::NotAsked
         | CodeOutcome::NoAuthenticator
+        | CodeOutcome::Invited
         | CodeOutcome::Wrong
         | CodeOutcome::Replay { .. }
         | CodeOutcome::InUse => None,
@@ -241,14 +256,20 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         }
         observed = Some(Observed::Full);
     }
-    let (judgement, oldest) = judge(room, &request, slots.is_none())?;
-    let proved = matches!(judgement.outcome, CodeOutcome::Right(_));
+    let (mut judgement, oldest) = judge(room, &request, slots.is_none())?;
+    if matches!(judgement.outcome, CodeOutcome::NoAuthenticator)
+        && invitations::is_shown(room, &request.account, &request.code, request.now.wall)?
+    {
+        judgement.outcome = CodeOutcome::Invited;
+    }
+    let proved = matches!(judgement.outcome, CodeOutcome::Right(_) | CodeOutcome::Invited);
     if slots.is_none() && !proved {
         return Ok(ChargeReply::NoWayIn);
     }
     let binds = match request.bind {
         BindNeed::Bare => true,
         BindNeed::AfterCode => proved,
+        BindNeed::AfterCodeIfAny => proved || matches!(judgement.outcome, CodeOutcome::NoAuthenticator),
         BindNeed::None => false,
     };
     if binds {
@@ -300,6 +321,7 @@ pub(super) fn charge(room: &mut Room, request: ChargeRequest) -> Result<ChargeRe
         spent: judgement.claim == Some(Claim::Spend),
         recovery_left,
         disabled,
+        first: None,
         otherwise: Some(Ending::Failed),
         orphans: room.orphans.clone(),
     })))

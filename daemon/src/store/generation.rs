@@ -6,7 +6,7 @@
 //! the old one. Wherever that ends, the file names the one that the store holds.
 
 use super::writer::Room;
-use super::{Store, StoreError, recovery, sql_int, uint};
+use super::{Store, StoreError, invitations, recovery, sql_int, uint};
 use crate::clock::{Now, WallTime};
 use rusqlite::params;
 use std::fmt;
@@ -213,10 +213,11 @@ pub(super) fn accept(room: &Room, word: &Word, wall: WallTime) -> Result<u64, St
 }
 
 /// What is used up or earned, besides steps, and is in the copy as it was then: an enrolment that waits for its first
-/// code, recovery codes, places.
+/// code, recovery codes, invitations, places.
 fn void_what_works_once(room: &Room) -> Result<(), StoreError> {
     room.db.execute("DELETE FROM authenticator WHERE state = 'pending'", [])?;
     recovery::void_all(room)?;
+    invitations::void_all(room)?;
     room.db.execute("DELETE FROM earned", [])?;
     Ok(())
 }

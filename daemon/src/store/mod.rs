@@ -12,7 +12,9 @@ mod earned;
 mod emergency;
 mod error;
 mod file;
+mod first;
 mod generation;
+mod invitations;
 mod key;
 mod known;
 mod last_login;
@@ -37,7 +39,9 @@ pub use disabled::NewLock;
 pub use earned::{Added, Earn, EarnedPlace, Evidence, GIVEN_AT_MOST};
 pub use emergency::{EMERGENCY_AT_MOST, Emergency, EmergencyProof, Found};
 pub use error::StoreError;
+pub use first::First;
 pub use generation::{Generation, GenerationError};
+pub use invitations::{INVITED_FOR_S, Invitation, Invited};
 pub use key::{SealKey, SealKeyError};
 pub use known::{KNOWN_AT_MOST, KNOWN_FOR_S, KnownPair};
 pub use last_login::{LastLogin, Past, Visit};
@@ -94,6 +98,8 @@ pub struct Totals {
     pub pending: u64,
     /// Account lanes closed now.
     pub lanes_closed: u64,
+    /// Accounts that were let in without an authenticator in a time of grace, and have none yet.
+    pub grace_accounts: u64,
 }
 
 impl Store {
@@ -376,6 +382,38 @@ impl Store {
         self.0.call(move |room| recovery::renew(room, &account, &name, now.wall)).await
     }
 
+    /// Makes an invitation of an account; an earlier one is void.
+    ///
+    /// # Errors
+    /// Nothing was made, and nothing is void.
+    pub async fn invite(
+        &self,
+        account: &AccountId,
+        name: &Username,
+        by: String,
+        now: Now,
+    ) -> Result<Invitation, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.0.call(move |room| invitations::invite(room, &account, &name, &by, now.wall)).await
+    }
+
+    /// The invitations that are good, 1000 at most.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn invitations(&self, now: Now) -> Result<Vec<Invited>, StoreError> {
+        self.0.call(move |room| invitations::all(room, now.wall)).await
+    }
+
+    /// Makes an account's invitation void. Tells whether there was one.
+    ///
+    /// # Errors
+    /// It is as it was.
+    pub async fn revoke_invitation(&self, account: &AccountId) -> Result<bool, StoreError> {
+        let account = account.clone();
+        self.0.call(move |room| invitations::revoke(room, &account)).await
+    }
+
     /// Unused recovery codes of the account.
     ///
     /// # Errors
@@ -505,7 +543,12 @@ impl Store {
                     .db
                     .prepare_cached("SELECT count(*) FROM lane WHERE not_before > ?1")?
                     .query_row([sql_int(now.lane.0)], |row| row.get(0))?;
-                Ok(Totals { accounts_enrolled, pending, lanes_closed: uint(lanes_closed) })
+                Ok(Totals {
+                    accounts_enrolled,
+                    pending,
+                    lanes_closed: uint(lanes_closed),
+                    grace_accounts: first::grace_accounts(room)?,
+                })
             })
             .await
     }

@@ -118,7 +118,7 @@ pub(super) fn void_all(room: &Room) -> Result<u64, StoreError> {
     Ok(uint(unused))
 }
 
-fn key(room: &Room) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+pub(super) fn key(room: &Room) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let sealed: Option<Vec<u8>> = room
         .db
         .prepare_cached("SELECT sealed FROM recovery_key")?
@@ -128,7 +128,7 @@ fn key(room: &Room) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
 }
 
 /// The key; made when the first set is.
-fn key_for_writing(room: &Room) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+pub(super) fn key_for_writing(room: &Room) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     if let Some(key) = key(room)? {
         return Ok(key);
     }

@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     GENERATION,
     EARNED,
     LAST_LOGINS,
+    FIRST_LOGINS,
 ];
 
 /// Lanes, charges, authenticators, reservations, known pairs.
@@ -215,5 +216,22 @@ CREATE TABLE visited (
     country TEXT NOT NULL,
     since INTEGER NOT NULL,
     PRIMARY KEY (account, country)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Invitations as keyed hashes, under the key of the recovery codes; and who was let in without an authenticator.
+const FIRST_LOGINS: &str = r"
+CREATE TABLE invitation (
+    account TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    mark BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE grace (
+    account TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    last_used INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";

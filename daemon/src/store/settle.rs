@@ -4,7 +4,7 @@
 use super::account::{self, Bind};
 use super::charge::{Charge, read_lane};
 use super::writer::Room;
-use super::{StoreError, disabled, earned, known, last_login, recovery, sql_int, stolen};
+use super::{StoreError, disabled, earned, first, known, last_login, recovery, sql_int, stolen};
 use crate::attempt::AttemptId;
 use crate::clock::Now;
 use crate::totp::{CodeProof, Shown};
@@ -106,6 +106,11 @@ pub(super) fn settle(
     };
     if disabled::holds(room, charge.account(), now.wall)? {
         return Ok(Settled::Disabled);
+    }
+    if let Some(first) = charge.first()
+        && !first::settle(room, charge, first, now.wall)?
+    {
+        return Ok(Settled::Conflict);
     }
     account::forgive(room, charge.account())?;
     if !spend(room, charge, now)? {

@@ -17,8 +17,8 @@ use crate::attempt::{AttemptId, Deadline};
 use crate::clock::Clock;
 use crate::directory::Account;
 use crate::store::{
-    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, Observed, Past, Resumed,
-    Settled, Settlement, Store, StoreError, Visit,
+    self, Bind, BindNeed, ChargeReply, ChargeRequest, CodePair, CodeTry, Earn, First, Observed, Past,
+    Resumed, Settled, Settlement, Store, StoreError, Visit,
 };
 use held::Held;
 use known::Known;
@@ -107,6 +107,13 @@ impl Charge {
     #[must_use]
     pub fn of_account(&self) -> Option<(&LaneKey, &store::Charge)> {
         self.account.as_ref().map(|(lane, charge)| (lane, charge))
+    }
+
+    /// Says what its settlement does for an account without an authenticator.
+    pub fn with_first(self, first: Option<First>) -> Self {
+        let Self { account, prefixes, source } = self;
+        let account = account.map(|(lane, charge)| (lane, charge.with_first(first)));
+        Self { account, prefixes, source }
     }
 
     /// Why it would have been refused, where that is only observed.

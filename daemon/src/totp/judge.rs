@@ -65,6 +65,8 @@ pub enum CodeOutcome {
     NotAsked,
     /// The account has no active authenticator.
     NoAuthenticator,
+    /// The account has none, and this is an invitation to get one.
+    Invited,
     /// Not a code of this account now.
     Wrong,
     /// A code of this account that was used, or that another pair has reserved.

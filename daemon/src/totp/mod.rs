@@ -4,12 +4,14 @@
 //! speak of, inside one transaction. Only this module makes a [`CodeProof`].
 
 mod code;
+mod first;
 mod judge;
 mod recovery;
 mod seed;
 mod uri;
 
 pub use code::{AuthenticatorId, Label, LabelError, Parameters, ParametersError, Step};
+pub use first::FirstCode;
 pub use judge::{
     Asked, Candidate, Claim, CodeOutcome, CodePair, CodeProof, CodeTry, Judgement, Reserved, Shown, TRIES,
     judge,

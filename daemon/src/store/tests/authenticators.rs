@@ -21,7 +21,7 @@ async fn a_pending_authenticator_counts_from_its_first_code_which_is_used_by_tha
     bench.clock.advance(Duration::from_secs(30));
     assert!(right(&bench.show(at_home(), &bench.code()).await));
     let totals = bench.store.totals(bench.clock.now()).await.unwrap();
-    assert_eq!(totals, Totals { accounts_enrolled: 1, pending: 0, lanes_closed: 0 });
+    assert_eq!(totals, Totals { accounts_enrolled: 1, pending: 0, lanes_closed: 0, grace_accounts: 0 });
 }
 
 #[tokio::test]

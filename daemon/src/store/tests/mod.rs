@@ -9,6 +9,7 @@ mod disabled;
 mod earned;
 mod emergency;
 mod faults;
+mod first;
 mod generation;
 mod lanes;
 mod last_login;
@@ -222,6 +223,7 @@ fn replay(charge: &Charge) -> Option<bool> {
         CodeOutcome::Replay { same_pair } => Some(*same_pair),
         CodeOutcome::NotAsked
         | CodeOutcome::NoAuthenticator
+        | CodeOutcome::Invited
         | CodeOutcome::Wrong
         | CodeOutcome::InUse
         | CodeOutcome::Right(_) => None,

@@ -4,8 +4,13 @@
 use twinlock_policy::check::Row;
 
 /// What the places mean that no `[location.NAME]` explains.
-const LEGEND: &str = "anywhere: every place there is. (elsewhere): a public address in none of your locations. private: 10.0.0.0/8 and the \
-                      like.\nlocal: this host's consoles. unknown: the service tells no address. unlisted: the GeoIP file does not know it.";
+const MEANINGS: [(&str, &str); 5] = [
+    ("(elsewhere)", "a public address in none of the locations"),
+    ("unlisted", "a public address that the GeoIP file does not know"),
+    ("private", "10.0.0.0/8 and the like"),
+    ("local", "this host's consoles"),
+    ("unknown", "the service tells no address"),
+];
 
 /// Services that have these lines.
 struct Block {
@@ -39,7 +44,9 @@ pub(crate) fn columns(table: &[Row]) -> String {
     let (services, places, asked) =
         (width(|[one, ..]| one), width(|[_, two, ..]| two), width(|[_, _, three, _]| three));
     let lines = all.iter().map(|[a, b, c, d]| format!("{a:services$}  {b:places$}  {c:asked$}  {d}\n"));
-    lines.collect::<String>() + "\n" + LEGEND + "\n"
+    let shown = MEANINGS.iter().filter(|(place, _)| table.iter().any(|row| row.place == *place));
+    let legend = shown.map(|(place, meaning)| format!("{place}: {meaning}\n"));
+    lines.chain(["\n".to_owned()]).chain(legend).collect()
 }
 
 fn blocks(table: &[Row]) -> Vec<Block> {
@@ -106,6 +113,10 @@ mod tests {
                 "             local            password  console: password",
                 "other        anywhere         password  no rule: deny",
             ]
+        );
+        assert!(
+            text.ends_with("\n\nlocal: this host's consoles\nunknown: the service tells no address\n"),
+            "{text}"
         );
     }
 }

@@ -159,6 +159,14 @@ fn a_university_open_to_the_internet_is_rolled_out_by_group() {
     assert_eq!(outcome(&site, 12), "everyone; deny; no-authenticator; -");
     assert!(ssh(&host, CAMPUS, "alice", "").entered);
     assert_eq!(outcome(&site, 13), "campus; grant; rule-met; campus");
+
+    // bob was let in from far away only: the country is news.
+    assert!(ssh(&host, NEARBY, "bob", &bob.code()).entered);
+    assert_eq!(outcome(&site, 14), "has a code; grant; rule-met; -");
+    let bobs = |line: &String| line.contains(": new-place ") && field(line, "user") == "bob";
+    let news: Vec<_> = site.records().into_iter().filter(bobs).collect();
+    assert_eq!(news.len(), 1, "{news:?}");
+    assert_eq!((field(&news[0], "new"), field(&news[0], "country")), ("country", "NL"));
 }
 
 fn change(path: &Path, theirs: &str, ours: &str) {

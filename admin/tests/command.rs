@@ -81,7 +81,7 @@ fn against(name: &str, replies: &[&str], arguments: &[&str], typed: &str) -> (Ru
     (run, daemon.join().unwrap())
 }
 
-const STATUS: &str = r#"{"reply":"status","version":"0.1.0","uptime_s":3700,"config":"/etc/twinlock/twinlock.toml","servers":[{"directory":"main","url":"ldaps://a","healthy":true},{"directory":"main","url":"ldaps://b","healthy":false,"error":"timed out"}],"accounts_enrolled":1,"authenticators_pending":2,"lanes_closed":0,"prefixes_closed":1,"attempts_running":0,"granted":5,"denied":6,"unavailable":7,"records_lost":0,"history_lost":0,"waivers":["office"]}"#;
+const STATUS: &str = r#"{"reply":"status","version":"0.1.0","uptime_s":3700,"config":"/etc/twinlock/twinlock.toml","servers":[{"directory":"main","url":"ldaps://a","healthy":true},{"directory":"main","url":"ldaps://b","healthy":false,"error":"timed out"}],"accounts_enrolled":1,"authenticators_pending":2,"lanes_closed":0,"prefixes_closed":1,"attempts_running":0,"granted":5,"denied":6,"unavailable":7,"records_lost":0,"history_lost":0,"waivers":["office"],"grace_accounts":0}"#;
 const ENROLLED: &str = r#"{"reply":"enrolled","account":"alice","authenticator":{"label":"phone","state":"pending","digits":6,"algorithm":"SHA1","step_s":30,"created":0},"uri":"otpauth://totp/Twinlock:alice?secret=JBSWY3DPEHPK3PXP"}"#;
 const ACTIVE: &str = r#"{"reply":"enrolled","account":"alice","authenticator":{"label":"phone","state":"active","digits":6,"algorithm":"SHA1","step_s":30,"created":0},"uri":"otpauth://totp/Twinlock:alice?secret=JBSWY3DPEHPK3PXP"}"#;
 const RECOVERY: &str = r#"{"reply":"recovery-codes","account":"alice","id":"main:6f1d","codes":["ABCD-EFGH-IJKL-MNOP"],"voided":2}"#;

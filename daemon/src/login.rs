@@ -161,6 +161,7 @@ async fn judge(
     let earn = house.locations.earning(&own, &name, factors).filter(|_| caller.trusted).map(Box::new);
     let door = first::door(house, &account, &plan, &own, &answers, record).await?;
     let mut typed = Typed::sorted(answers, factors, earn);
+    let code_was_left_empty = typed.proofs.code.was_left_empty();
     if door.is_some() {
         typed.proofs.bind = BindNeed::AfterCodeIfAny;
     }
@@ -198,8 +199,9 @@ async fn judge(
     {
         watch_for_sprays(house, &account.name, &password_typed);
     }
-    // Where a waiver was withdrawn, nobody was asked for the code that is missing.
-    let asked_both = factors.password && record.withdrawn.is_none();
+    // Where a waiver was withdrawn, nobody was asked for the code that is missing; and who only pressed Enter did not
+    // try one.
+    let asked_both = factors.password && record.withdrawn.is_none() && !code_was_left_empty;
     let doubt = Doubt::of(&decision, &charge, &account, &password_typed, in_field).filter(|_| asked_both);
     let learn = place.earnable_prefix().filter(|_| caller.trusted);
     let authtok = authtok.filter(|_| factors.password);

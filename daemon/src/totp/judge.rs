@@ -43,6 +43,12 @@ impl CodeTry {
         self.may_be_two_codes() || self.recovery_code().is_some()
     }
 
+    /// Whether a question for the code was left empty: nobody guessed at anything.
+    #[must_use]
+    pub fn was_left_empty(&self) -> bool {
+        matches!(self, Self::Code(code) if code.is_empty())
+    }
+
     fn may_be_two_codes(&self) -> bool {
         let digits =
             |typed: &Secret| typed.expose().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();

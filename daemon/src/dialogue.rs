@@ -29,6 +29,8 @@ pub const CURRENT_PROMPT: &str = "Current password: ";
 pub const NEW_PROMPT: &str = "New password: ";
 /// See [`CURRENT_PROMPT`].
 pub const AGAIN_PROMPT: &str = "Retype new password: ";
+/// Behind what must be seen before the login goes on.
+pub const PAUSE_PROMPT: &str = "Press Enter to go on: ";
 
 /// What sshd sends instead of the typed bytes for accounts it will refuse by itself (auth-pam.c), cut or repeated to
 /// the typed length.
@@ -154,6 +156,13 @@ impl Dialogue {
     /// [`Broken`].
     pub async fn confirmation(&mut self) -> Result<Secret, Broken> {
         self.ask(CODE_PROMPT, Deadline::within(TYPING)).await
+    }
+
+    /// Waits until the person has seen what was told: sshd shows it for certain only with a question behind it. Whether they
+    /// answer, and what, changes nothing.
+    pub async fn pause(&mut self) {
+        // A caller that is gone is found by what follows.
+        let _ = self.ask(PAUSE_PROMPT, Deadline::within(TYPING)).await;
     }
 
     /// Whether the other side has hung up, or speaks although nothing was asked.

@@ -11,6 +11,7 @@ use support::slapd::{PEOPLE, Slapd};
 
 const OFFICE: &str = "192.0.2.10";
 const ELSEWHERE: &str = "198.51.100.7";
+const PAUSE: &str = "Press Enter to go on: ";
 const PASSWORD: &str = "alice's password";
 
 const RULES: &str = r#"
@@ -73,6 +74,7 @@ fn enrolling(
         }
         match (text, phone.as_mut()) {
             ("Password: ", _) => Some(password.clone().into_bytes()),
+            (PAUSE, _) => Some(Vec::new()),
             (_, None) => Some(first.clone().into_bytes()),
             (_, Some(phone)) => confirm(phone).map(String::into_bytes),
         }
@@ -121,10 +123,14 @@ fn the_first_login_with_an_invitation_shows_a_qr_code_that_a_reader_reads() {
     let host = Host::start(&site, &["alice"], "");
     let invitation = invite(&site, "alice");
     let mut phone = None;
-    let mut picture = Vec::new();
+    let (mut picture, mut recovery) = (Vec::new(), 0);
     let session = host.ssh_talking(ELSEWHERE, "alice", |asked| {
         if asked.ends_with("Password: ") {
             return PASSWORD.into();
+        }
+        if asked.ends_with(PAUSE) {
+            recovery = asked.lines().filter(|line| line.starts_with("  ") && line.trim().len() == 19).count();
+            return String::new();
         }
         assert!(asked.ends_with("Verification code: "), "{asked}");
         let Some(seed) = seed_in(asked) else { return invitation.clone() };
@@ -133,7 +139,7 @@ fn the_first_login_with_an_invitation_shows_a_qr_code_that_a_reader_reads() {
         phone.insert(Phone::with_seed(&seed)).code()
     });
     assert!(session.entered, "{session:?} {}", host.sshd_log());
-    assert_eq!(picture.len(), 1);
+    assert_eq!((picture.len(), recovery), (1, 10));
     let mut phone = phone.unwrap();
     let record = site.attempt(1);
     assert_eq!((field(&record, "reason"), field(&record, "code")), ("rule-met", "right"));
@@ -191,7 +197,7 @@ fn from_the_office_the_password_is_enough_to_enrol() {
         enrolling(stack.login("alice").from(OFFICE), PASSWORD, "", |phone| Some(phone.code()));
     assert_eq!(owner.authenticate(0), Code::SUCCESS);
     assert_eq!(stack.revealed_authtok().unwrap(), PASSWORD.as_bytes());
-    assert_eq!(owner.prompts(), ["Password: ", "Verification code: ", "Verification code: "]);
+    assert_eq!(owner.prompts(), ["Password: ", "Verification code: ", "Verification code: ", PAUSE]);
     let told = told(&owner);
     assert!(told.len() < 64, "{}", told.len());
     let codes: Vec<_> =
@@ -260,6 +266,7 @@ fn an_invitation_enrols_once_even_at_the_same_moment() {
                         match (style.is_question(), text, phone.as_mut()) {
                             (false, ..) => None,
                             (true, "Password: ", _) => Some(PASSWORD.into()),
+                            (true, PAUSE, _) => Some(Vec::new()),
                             (true, _, None) => Some(typed.clone().into_bytes()),
                             (true, _, Some(phone)) => {
                                 send.send(()).unwrap();

@@ -260,5 +260,6 @@ pub(super) async fn tell(
         for code in &made.codes {
             dialogue.tell(&format!("  {}", code.shown().as_str())).await;
         }
+        dialogue.pause().await;
     }
 }

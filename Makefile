@@ -5,12 +5,13 @@
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
 	@echo "make test     everything the tests need, then the tests"
-	@echo "make test-all the tests that need heavy packages or minutes: Active Directory (Samba), 389 Directory Server"
+	@echo "make test-all the tests that need heavy packages or minutes: Active Directory (Samba), 389 Directory"
+	@echo "              Server, the packages on a Debian that boots"
 	@echo "make bench    figures: how far guessers get beside the bound, what denials look like, a flood"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
 	@echo "make man      the manual pages and completions, from the code"
-	@echo "make packages the deb and the rpm"
+	@echo "make packages the deb and the rpm, into target/packages"
 	@echo "make install  put them on this host (DESTDIR is honoured); see README.md"
 
 demo:

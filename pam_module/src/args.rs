@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_tells_the_defaults_and_the_bounds() {
+        let page = include_str!("../../man/pam_twinlock.8");
+        assert!(page.contains(DEFAULT_SOCKET) && page.contains(&format!("at most {LONGEST_PATH} bytes")));
+        assert!(page.contains(&format!("1 to {LONGEST_TIMEOUT}.\nDefault: {DEFAULT_TIMEOUT}.")));
+    }
+
+    #[test]
     fn both_arguments_are_read_in_any_order() {
         let settings = parse(&[c"timeout=1", c"socket=/a/b"]).unwrap();
         assert_eq!(settings, Settings { socket: "/a/b".into(), timeout: Duration::from_secs(1) });

@@ -1,12 +1,12 @@
 # Two commands do everything: `make demo` shows a login, `make test` passes the tests.
 
-.PHONY: demo test test-all bench check build man packages install clean help
+.PHONY: demo test test-all test-packages bench check build man packages install clean help
 
 help:
 	@echo "make demo     build, and show logins on real parts; needs no root and no server"
 	@echo "make test     everything the tests need, then the tests"
-	@echo "make test-all the tests that need heavy packages or minutes: Active Directory (Samba), 389 Directory"
-	@echo "              Server, the packages on a Debian that boots"
+	@echo "make test-all the tests that need heavy packages: Active Directory (Samba), 389 Directory Server"
+	@echo "make test-packages  the deb on a Debian 12 that boots in a container; needs root"
 	@echo "make bench    figures: how far guessers get beside the bound, what denials look like, a flood"
 	@echo "make check    format, lints, unit tests: seconds once built"
 	@echo "make build    the release binaries and the module"
@@ -22,6 +22,9 @@ test:
 
 test-all:
 	@scripts/test-all
+
+test-packages:
+	@scripts/test-packages
 
 bench:
 	@scripts/bench

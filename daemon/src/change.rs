@@ -79,6 +79,9 @@ async fn current(
         if account.id != proved {
             return Err(Decision::Deny(Reason::RuleNotMet));
         }
+        if let Some(bar) = account.standing.bar {
+            return Err(Decision::Deny(Reason::Barred(bar)));
+        }
         return Ok(Current { account, password, asked: 0 });
     }
     let answers = dialogue.current(code).await.map_err(|broken| Decision::Deny(broken.into()))?;
@@ -111,6 +114,12 @@ async fn renew(
         if new == current.password {
             dialogue.complain("That is the current password.").await;
             continue;
+        }
+        // It may have been locked while the person typed, and a change that ends well opens a session.
+        match house.store.disabled(&current.account.id, house.clock.now()).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(Decision::Deny(Reason::DisabledByAdministrator)),
+            Err(_) => return Err(Decision::Unavailable(Reason::StoreUnavailable)),
         }
         let deadline = Deadline::within(DECIDING);
         match house.directory.change(&current.account, &current.password, &new, deadline).await {

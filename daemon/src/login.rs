@@ -221,6 +221,8 @@ async fn settle(house: &House, dialogue: &Dialogue, judged: Judged) -> Ended {
     };
     let settlement = match &decision {
         Decision::Grant(_) => Settlement::Granted { learn: judged.learn },
+        // A right code behind a password that is known to be wrong is spent, as behind a fresh one.
+        Decision::Deny(Reason::RepeatedPassword) if judged.charge.has_right_code() => Settlement::Failed,
         Decision::Deny(
             Reason::Abandoned | Reason::TimedOut | Reason::RepeatedPassword | Reason::Barred(_),
         )

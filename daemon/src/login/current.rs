@@ -43,7 +43,7 @@ pub(crate) async fn prove_current(
     let account = match find(house, name, deadline, record).await? {
         Ok(account) => account,
         Err(reason) => {
-            let questions = Questions { password: true, code: true, single: false };
+            let questions = Questions { password: true, code: code.is_some(), single: false };
             let answers = Answers::Separate { password: Some(password.clone()), code };
             let judged = nobody(house, &tried, name, questions, &answers, reason, record).await?;
             return Err(settle(house, dialogue, judged).await.decision);
@@ -52,7 +52,8 @@ pub(crate) async fn prove_current(
     let unavailable = |_| Decision::Unavailable(Reason::StoreUnavailable);
     let authenticators = house.store.authenticators(&account.id).await.map_err(unavailable)?;
     let has_one = authenticators.iter().any(|one| one.state == AuthenticatorState::Active);
-    let factors = Factors { password: true, code: has_one };
+    // Where no rule asks a code, none was asked here either.
+    let factors = Factors { password: true, code: has_one && code.is_some() };
     let plan = Plan::Require { rule: RuleName::new("password change"), factors, waiver: None };
     // What stands where a code may be is not looked at, for an account that has none.
     let answers = Answers::Separate { password: Some(password.clone()), code: code.filter(|_| has_one) };

@@ -101,7 +101,7 @@ async fn is_right(house: &House, id: AttemptId, doubt: &Doubt) -> Result<bool, S
         return Ok(true);
     }
     let deadline = Deadline::within(DIAGNOSING);
-    let Some(diagnosis) = house.tarpit.take_diagnosis(id, &account.id).await? else { return Ok(false) };
+    let Some(diagnosis) = house.tarpit.take_diagnosis(id, account).await? else { return Ok(false) };
     let (bind, right) = match house.directory.prove(id, account, &password, deadline).await {
         // Right, and perhaps refused for how the account stands: then no failure was forgotten.
         Ok(PasswordOutcome::Right(proof)) if !proof.accepted() => (Bind::NotSent, true),

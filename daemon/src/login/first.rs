@@ -60,10 +60,12 @@ pub(super) async fn door(
     if !apart && entrance.grace.is_none() {
         return Ok(None);
     }
-    match house.store.stolen(&account.id).await {
-        Ok(None) => Ok(Some(Door { entrance, wished })),
-        Ok(Some(_)) => Ok(None),
-        Err(error) => {
+    match (house.store.stolen(&account.id).await, house.store.recovery_left(&account.id).await) {
+        // Who has recovery codes has had an authenticator: that it was lost opens no door to whoever knows the password.
+        (Ok(None), Ok(1..)) => Ok(None),
+        (Ok(None), Ok(0)) => Ok(Some(Door { entrance, wished })),
+        (Ok(Some(_)), Ok(_)) => Ok(None),
+        (Err(error), _) | (_, Err(error)) => {
             record.detail = Some(error.to_string());
             Err(Decision::Unavailable(Reason::StoreUnavailable))
         }

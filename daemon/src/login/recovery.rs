@@ -27,8 +27,7 @@ pub(super) async fn tell(house: &House, dialogue: &mut Dialogue, used: Option<Us
     let Some(used) = used else { return };
     let outcome = match decision {
         Decision::Grant(_) => "granted",
-        Decision::Deny(Reason::Abandoned | Reason::RepeatedPassword | Reason::Barred(_))
-        | Decision::Unavailable(_) => return,
+        Decision::Deny(Reason::Abandoned | Reason::Barred(_)) | Decision::Unavailable(_) => return,
         Decision::Deny(_) => "denied",
     };
     let left = used.left.to_string();

@@ -340,6 +340,11 @@ pub(super) fn refused(refused: Refused, record: &mut Record) -> Decision {
 }
 
 impl Charge {
+    /// Whether a right code was shown, even where none is asked.
+    pub(super) fn has_right_code(&self) -> bool {
+        self.of_account().is_some_and(|(_, charge)| matches!(charge.code(), CodeOutcome::Right(_)))
+    }
+
     /// Whether the code is one that this very pair has spent or is spending: said no to, but not counted.
     pub(super) fn repeats_own_code(&self) -> bool {
         self.of_account().is_some_and(|(_, charge)| {

@@ -174,14 +174,16 @@ fn write(path: &Path, words: &[Word]) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Held {
     word: Word,
-    /// Without an authenticator or a recovery code no code is taken anyway: such a store is nobody's copy.
+    /// Without an authenticator, a recovery code, an invitation, a place and a lock nothing in it could be good again:
+    /// such a store is nobody's copy.
     empty: bool,
 }
 
 /// Reads it.
 pub(super) fn held(room: &Room) -> Result<Held, StoreError> {
     let takes_codes: bool = room.db.query_row(
-        "SELECT EXISTS (SELECT 1 FROM authenticator) OR EXISTS (SELECT 1 FROM recovery_code)",
+        "SELECT EXISTS (SELECT 1 FROM authenticator) OR EXISTS (SELECT 1 FROM recovery_code) \
+         OR EXISTS (SELECT 1 FROM invitation) OR EXISTS (SELECT 1 FROM earned) OR EXISTS (SELECT 1 FROM disabled)",
         [],
         |row| row.get(0),
     )?;

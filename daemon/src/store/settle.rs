@@ -112,10 +112,10 @@ pub(super) fn settle(
     {
         return Ok(Settled::Conflict);
     }
-    account::forgive(room, charge.account())?;
     if !spend(room, charge, now)? {
         return Ok(Settled::Conflict);
     }
+    account::forgive(room, charge.account())?;
     stolen::succeeded(room, charge.account(), bind == Bind::Right && charge.proof().is_some())?;
     if let Some(prefix) = learn {
         known::learn(room, charge.account(), charge.name(), prefix, now.wall)?;

@@ -5,6 +5,7 @@
 use super::Tarpit;
 use super::keyed::Lately;
 use crate::attempt::AttemptId;
+use crate::directory::Account;
 use crate::store::{Bind, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,12 +56,14 @@ impl Tarpit {
     pub async fn take_diagnosis(
         &self,
         attempt: AttemptId,
-        account: &AccountId,
+        account: &Account,
     ) -> Result<Option<Diagnosis>, StoreError> {
         let Ok(place) = Arc::clone(&self.diagnoses.places).try_acquire_owned() else { return Ok(None) };
         let now = self.clock.now();
         let latest = now.lane.after(DIAGNOSING);
-        let taken = self.store.reserve_diagnosis(attempt, account, self.account_limits, now, latest).await?;
+        // The account's own directory and policy: the file's first one may be looser.
+        let limits = self.account_limits.below(&account.lockout);
+        let taken = self.store.reserve_diagnosis(attempt, &account.id, limits, now, latest).await?;
         Ok(taken.then_some(Diagnosis { attempt, _place: place }))
     }
 

@@ -175,13 +175,25 @@ async fn behind_a_closed_prefix_a_named_network_and_a_known_pair_keep_their_own_
     assert!(bench.charge(desk, false).await.is_ok());
 }
 
+/// Promise 4: it is the account's own directory whose lock-out counts, not the file's first.
+#[tokio::test]
+async fn a_directory_that_locks_early_gets_no_diagnostic_bind() {
+    let bench = bench();
+    let lockout = twinlock_config::Lockout { failures: 3, within: twinlock_config::Span::seconds(86_400) };
+    let strict = Account { lockout, ..alice() };
+    let attempt = AttemptId::random().unwrap();
+    assert!(bench.tarpit.take_diagnosis(attempt, &strict).await.unwrap().is_none());
+    assert!(bench.tarpit.take_diagnosis(attempt, &alice()).await.unwrap().is_some());
+}
+
 /// Promise 4: logins need the directory more than a signal does.
 #[tokio::test]
 async fn diagnostic_binds_are_few_at_once_and_one_an_account_until_its_next_success() {
     let bench = bench();
     let take = async |name: &str| {
         let attempt = AttemptId::random().unwrap();
-        bench.tarpit.take_diagnosis(attempt, &AccountId::new(name)).await.unwrap()
+        let account = Account { id: AccountId::new(name), ..alice() };
+        bench.tarpit.take_diagnosis(attempt, &account).await.unwrap()
     };
     let (one, _two) = (take("one").await.unwrap(), take("two").await.unwrap());
     assert!(take("three").await.is_none(), "two are under way");

@@ -106,7 +106,7 @@ impl Month {
     async fn diagnose(&mut self) {
         let (tarpit, account) = (&self.bench.tarpit, alice().id);
         let attempt = AttemptId::random().unwrap();
-        let Some(diagnosis) = tarpit.take_diagnosis(attempt, &account).await.unwrap() else { return };
+        let Some(diagnosis) = tarpit.take_diagnosis(attempt, &alice()).await.unwrap() else { return };
         let guess = Secret::copy_of(b"a guess");
         tarpit.settle_diagnosis(diagnosis, &account, &guess, Bind::Wrong).await.unwrap();
         self.diagnoses += 1;

@@ -350,6 +350,13 @@ fn grace_is_a_waiver_from_the_office_for_accounts_without_an_authenticator() {
     assert_eq!(login(&site, "sshd", OFFICE, PASSWORD, ""), Code::AUTH_ERR, "it has one now");
     let code = phone.lock().unwrap().as_mut().unwrap().code();
     assert_eq!(login(&site, "sshd", OFFICE, PASSWORD, &code), Code::SUCCESS);
+    assert!(site.twinlock(&["user", "revoke", "alice", "phone"]).status.success());
+    assert_eq!(
+        login(&site, "sshd", OFFICE, PASSWORD, ""),
+        Code::AUTH_ERR,
+        "a lost phone brings no grace back"
+    );
+    assert_eq!(login(&site, "sshd", OFFICE, PASSWORD, "enroll"), Code::AUTH_ERR, "nor a new one to a thief");
 }
 
 /// When the last day is over there is no grace, in no field, and the check points it out.
